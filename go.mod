@@ -1,0 +1,3 @@
+module github.com/tinydevcrm/tinydevcrm
+
+go 1.26

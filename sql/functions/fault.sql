@@ -1,0 +1,21 @@
+create or replace function tinydev.fault(
+  status  integer,
+  code    text,
+  message text,
+  hint    text  default '',
+  fields  jsonb default '{}'
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using
+    errcode = 'TD' || status,
+    message = message,
+    detail  = (jsonb_build_object('code', code) || coalesce(fields, '{}'))::text,
+    hint    = coalesce(hint, '');
+end $$;
+
+comment on function tinydev.fault(integer, text, text, text, jsonb) is
+$$Raises an error in the one shape that all doors understand: SQLSTATE TD and an HTTP status (TD404), a message for
+people, DETAIL as JSON with the stable code and the offending input, HINT with the next step.$$;

@@ -1,0 +1,44 @@
+create or replace function tinydev.preview_schedule(
+  schedule  text,
+  time_zone text        default 'UTC',
+  count     integer     default 5,
+  after     timestamptz default now()
+) returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_parsed jsonb := tinydev.parse_schedule(schedule);
+  v_zone   text := tinydev.check_time_zone(coalesce(time_zone, 'UTC'));
+  v_runs   timestamptz[] := array(select r from tinydev.next_runs(schedule, v_zone, count, after) r order by r);
+  v_moved  text[] := '{}';
+begin
+  if v_parsed ->> 'kind' = 'cron' then
+    v_moved := array(
+      select format('the clock in %s skips a time of this schedule on %s, so it runs at %s that day',
+                    v_zone, to_char(l, 'YYYY-MM-DD'), to_char(l, 'HH24:MI'))
+      from unnest(v_runs) r, lateral (select r at time zone v_zone) as x(l)
+      where not (v_parsed -> 'minutes' @> to_jsonb(extract(minute from l)::integer)
+                 and v_parsed -> 'hours' @> to_jsonb(extract(hour from l)::integer))
+      order by r
+      limit 3);
+  end if;
+
+  return jsonb_build_object(
+    'schedule', v_parsed ->> 'schedule',
+    'words', tinydev.explain_schedule(schedule),
+    'time_zone', v_zone,
+    'runs', array(
+      select to_char(u, case when date_trunc('second', u) = u then 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
+                             else 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' end)
+      from unnest(v_runs) r, lateral (select r at time zone 'UTC') as x(u)
+      order by r),
+    'warnings', (v_parsed -> 'warnings') || to_jsonb(v_moved));
+end $$;
+
+comment on function tinydev.preview_schedule(text, text, integer, timestamptz) is
+$$What a person wants to see before saving a schedule: {"schedule":"0 0 * * *","words":"at 00:00 every day","time_zone":"UTC",
+"runs":["2027-01-01T00:00:00Z"],"warnings":[]}. runs are those of next_runs, as RFC 3339 in UTC; warnings are sentences for
+people. Raises what next_runs raises.$$;

@@ -9,11 +9,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception using
-    errcode = 'TD' || status,
-    message = message,
-    detail  = (jsonb_build_object('code', code) || coalesce(fields, '{}'))::text,
-    hint    = coalesce(hint, '');
+  perform tinydev.raise('TD' || status, message, (jsonb_build_object('code', code) || coalesce(fields, '{}'))::text, coalesce(hint, ''));
 end $$;
 
 comment on function tinydev.fault(integer, text, text, text, jsonb) is

@@ -1,0 +1,19 @@
+create or replace function tinydev.describe_job(job_id bigint) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job     tinydev.job := tinydev.find_job(describe_job.job_id);
+  v_preview jsonb := '{}';
+begin
+  if v_job.is_managed then
+    v_preview := tinydev.preview_schedule(v_job.schedule, v_job.time_zone);
+  end if;
+  return jsonb_build_object(
+    'job_id', v_job.job_id, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,
+    'words', v_preview -> 'words', 'active', v_job.active, 'is_managed', v_job.is_managed, 'command', v_job.command,
+    'next_runs', case when v_job.active then coalesce(v_preview -> 'runs', '[]') else '[]' end);
+end $$;
+
+comment on function tinydev.describe_job(bigint) is
+$$A job as the API shows it, with its schedule in words and its next five runs (none while paused). Errors: TD404 job_not_found.$$;

@@ -1,0 +1,28 @@
+create or replace view tinydev.job with (security_barrier) as
+select j.jobid as job_id,
+       j.jobname as name,
+       j.username::name as owner,
+       tinydev.job_view(j.command) as view,
+       coalesce(tinydev.job_interval(j.command) || case tinydev.job_interval(j.command) when 1 then ' second' else ' seconds' end, j.schedule) as schedule,
+       tinydev.cron_time_zone() as time_zone,
+       j.active,
+       tinydev.job_view(j.command) is not null as is_managed,
+       j.command
+  from cron.job j
+ where j.database = pg_catalog.current_database()
+   and (j.username = current_user
+        or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
+        or tinydev.may_read(tinydev.job_view(j.command)));
+
+grant select on tinydev.job to tinydev_user;
+
+comment on view tinydev.job is
+$$The rows of cron.job that are yours or refresh a view that you may read. Rows that tinydev.schedule did not write have is_managed false.$$;
+comment on column tinydev.job.job_id     is 'cron.job.jobid; stays when the job is rescheduled';
+comment on column tinydev.job.owner      is 'role that the job runs as';
+comment on column tinydev.job.view       is 'what it refreshes, as workspace.name; null when unmanaged';
+comment on column tinydev.job.schedule   is 'five cron fields, or an interval such as 5 seconds';
+comment on column tinydev.job.time_zone  is 'zone in which the schedule is read';
+comment on column tinydev.job.active     is 'false while paused';
+comment on column tinydev.job.is_managed is 'whether tinydev.schedule made it';
+comment on column tinydev.job.command    is 'the SQL that pg_cron runs';

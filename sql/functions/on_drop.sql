@@ -1,0 +1,34 @@
+-- runs as: installer
+create or replace function tinydev_impl.on_drop() returns event_trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object record;
+begin
+  for v_object in
+    select o.object_identity, o.schema_name, o.object_type from pg_event_trigger_dropped_objects() o
+     where o.object_type in ('materialized view', 'table') and not o.is_temporary and o.object_name !~ '^tinydev_replaced_\d+$'
+  loop
+    if v_object.object_type = 'materialized view' then
+      delete from cron.job j where j.database = current_database() and tinydev.job_view(j.command) = v_object.object_identity;
+    end if;
+    -- Only what lies in a user's workspace is ours to tell of.
+    if exists (select from pg_auth_members m join pg_roles r on r.oid = m.member
+                where m.roleid = 'tinydev_user'::regrole and r.rolname in (v_object.schema_name, session_user)) then
+      insert into tinydev_impl.inbox (type, subject, workspace, actor)
+      values (case v_object.object_type when 'table' then 'table.dropped' else 'view.dropped' end, v_object.object_identity, v_object.schema_name, session_user);
+    end if;
+  end loop;
+end $$;
+
+alter function tinydev_impl.on_drop() owner to tinydev_owner;
+
+do $$
+begin
+  if not exists (select from pg_catalog.pg_event_trigger where evtname = 'tinydev_drop') then
+    create event trigger tinydev_drop on sql_drop execute function tinydev_impl.on_drop();
+  end if;
+end $$;
+
+comment on event trigger tinydev_drop is 'TinyDevCRM: a dropped view takes its job along.';

@@ -1,0 +1,43 @@
+create or replace function tinydev.read_events(
+  after_position bigint  default 0,
+  max_rows       integer default 100,
+  types          text[]  default null,
+  subjects       text[]  default null,
+  out events jsonb,
+  out next   bigint,
+  out head   bigint
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_oldest bigint;
+  v_from   bigint;
+  v_to     bigint;
+  v_count  integer;
+begin
+  if max_rows is null or max_rows not between 1 and 1000 then
+    perform tinydev.fault(422, 'limit_invalid', format('max_rows is %s; it has to be 1 to 1000', coalesce(max_rows::text, 'null')));
+  end if;
+  select h.head, h.oldest into head, v_oldest from tinydev.event_head() h;
+  v_from := greatest(coalesce(after_position, 0), v_oldest - 1);
+  v_to := least(head, v_from + 100000);
+  select coalesce(jsonb_agg(tinydev.cloud_event(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at, e.data, tinydev.event_source()) order by e.position), '[]'),
+         count(*), max(e.position)
+    into events, v_count, next
+    from (select * from tinydev.event v
+           where v.position > v_from and v.position <= v_to
+             and (types is null or exists (select from unnest(types) t where v.type like tinydev.glob(regexp_replace(t, '^tinydev\.', ''))))
+             and (subjects is null or exists (select from unnest(subjects) s where v.subject like tinydev.glob(s)))
+           order by v.position limit max_rows) e;
+  if v_count < max_rows then
+    next := greatest(v_to, coalesce(after_position, 0));
+  end if;
+end $$;
+
+comment on function tinydev.read_events(bigint, integer, text[], text[]) is
+$$Events after a position, oldest first, as CloudEvents in a JSON array; next is the position up to which all was looked at, head the
+newest there is. Start again at next: nothing is lost and nothing comes twice. While next < head there may be more: one call looks at
+no more than 100,000 positions. max_rows is 1 to 1000. types and subjects filter, with * for any characters. Never locks.
+Example: select * from tinydev.read_events(after_position => 0, types => array['view.*']);
+Errors: TD422 limit_invalid.$$;

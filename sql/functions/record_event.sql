@@ -1,0 +1,37 @@
+create or replace function tinydev.record_event(type text, subject_id oid, subject text, data jsonb default '{}') returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_subject   text;
+  v_workspace name;
+  v_owner     name;
+  v_event_id  bigint;
+begin
+  if record_event.type !~ '^[a-z][a-z_]*\.[a-z][a-z_]*$' then
+    perform tinydev.fault(422, 'event_type_invalid', format('%L is not an event type', record_event.type), 'write it as noun.verb, such as view.refreshed');
+  end if;
+  select format('%I.%I', n.nspname, c.relname), n.nspname, pg_get_userbyid(c.relowner) into v_subject, v_workspace, v_owner
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = record_event.subject_id;
+  if not found then
+    -- What is gone or never came to be can only have been in the caller's own workspace.
+    v_owner := session_user;
+    select p.workspace, format('%I.%I', p.workspace, p.relation) into v_workspace, v_subject from tinydev.parse_name(record_event.subject) p;
+    if v_workspace <> session_user then
+      v_owner := null;
+    end if;
+  end if;
+  if v_owner is distinct from session_user then
+    perform tinydev.fault(403, 'not_owner', format('only the owner of %s may record an event about it', coalesce(v_subject, record_event.subject)));
+  end if;
+  insert into tinydev_impl.inbox (type, subject, subject_id, workspace, actor, data)
+  values (record_event.type, v_subject, nullif(record_event.subject_id, 0), v_workspace, session_user, coalesce(record_event.data, '{}'))
+  returning event_id into v_event_id;
+  return v_event_id;
+end $$;
+
+comment on function tinydev.record_event(text, oid, text, jsonb) is
+$$Writes an event about a relation of yours into the log, in this transaction; returns its event_id.
+With a subject_id the name is looked up; without one the subject must be a name in your own workspace.
+Errors: TD403 not_owner; TD422 event_type_invalid.$$;

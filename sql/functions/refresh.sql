@@ -1,0 +1,96 @@
+-- A procedure with a SET clause or SECURITY DEFINER may not COMMIT, so it has neither and names everything in full.
+create or replace procedure tinydev.refresh(view text, cause text default 'manual', every_seconds integer default null)
+language plpgsql
+as $$
+declare
+  v_view       tinydev.refreshable;
+  v_message    text;
+  v_can_commit boolean;
+  v_start      timestamptz;
+  v_end        timestamptz := pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()) operator(pg_catalog.+) interval '1 minute';
+  v_turn       timestamptz;
+  v_rows       bigint;
+  v_inserted   bigint;
+  v_deleted    bigint;
+  v_data       jsonb;
+  v_failed     boolean := false;
+  v_state      text;
+  v_detail     text;
+  v_hint       text;
+begin
+  if cause not in ('manual', 'schedule', 'upstream', 'retry') or cause is null then
+    perform tinydev.fault(422, 'cause_invalid', pg_catalog.format('%L is not a cause', cause), 'manual, schedule, upstream or retry');
+  end if;
+  -- Both answers are errors; inside a transaction of the caller's the words differ.
+  begin
+    commit;
+  exception when invalid_transaction_termination then
+    get stacked diagnostics v_message = message_text;
+  end;
+  v_can_commit := v_message operator(pg_catalog.<>) tinydev.atomic_message();
+  if every_seconds is not null and not v_can_commit then
+    perform tinydev.fault(422, 'transaction_open', 'a repeated refresh cannot run inside a transaction', 'call it on its own');
+  end if;
+
+  loop
+    v_start := pg_catalog.clock_timestamp();
+    v_view := null;
+    begin
+      v_view := tinydev.find_refreshable(view);
+      if v_view.is_concurrent then
+        v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
+        v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
+        execute pg_catalog.format('refresh materialized view concurrently %s', v_view.full_name);
+        v_inserted := v_inserted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
+        v_deleted := v_deleted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
+      else
+        v_inserted := null;
+        v_deleted := null;
+        execute pg_catalog.format('refresh materialized view %s', v_view.full_name);
+      end if;
+      -- REFRESH reports no row count before PostgreSQL 18.
+      execute pg_catalog.format('select pg_catalog.count(*) from %s', v_view.full_name) into v_rows;
+      v_data := pg_catalog.jsonb_build_object(
+        'rows', v_rows, 'duration_ms', tinydev.milliseconds_since(v_start), 'cause', cause, 'concurrently', v_view.is_concurrent,
+        'inserted', v_inserted, 'deleted', v_deleted,
+        'changed', (v_inserted operator(pg_catalog.+) v_deleted) operator(pg_catalog.>) 0);
+      perform tinydev.record_event('view.refreshed', v_view.view_id, v_view.full_name, v_data);
+      -- For the caller in this session: a procedure that returned it could not be called from DO.
+      perform pg_catalog.set_config('tinydev.last_refresh', v_data::text, false);
+      v_failed := false;
+    -- "others" leaves these two out.
+    exception when query_canceled or assert_failure or others then
+      get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+      v_failed := true;
+    end;
+
+    if v_failed and v_can_commit and v_state not in ('TD403', 'TD422') then
+      perform tinydev.record_failure(view, v_view.view_id, pg_catalog.jsonb_build_object(
+        'sqlstate', v_state, 'message', v_message, 'detail', nullif(v_detail, ''), 'cause', cause, 'duration_ms', tinydev.milliseconds_since(v_start)));
+      commit;
+    end if;
+    exit when every_seconds is null or v_state = '57014';
+
+    commit;
+    -- Turns are multiples of the interval since 1970, so that one minute's run follows on the last one's.
+    v_turn := pg_catalog.to_timestamp((pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) operator(pg_catalog./) every_seconds)
+      operator(pg_catalog.+) 1) operator(pg_catalog.*) every_seconds);
+    exit when v_turn operator(pg_catalog.>=) v_end;
+    perform pg_catalog.pg_sleep(pg_catalog.date_part('epoch', v_turn operator(pg_catalog.-) pg_catalog.clock_timestamp()));
+    exit when not tinydev.is_scheduled(view, every_seconds);
+  end loop;
+
+  if v_state is not null then
+    perform tinydev.raise(v_state, v_message, v_detail, v_hint);
+  end if;
+end $$;
+
+comment on procedure tinydev.refresh(text, text, integer) is
+$$Refreshes a materialized view of yours and records view.refreshed in the same transaction, with rows, duration_ms and cause.
+CONCURRENTLY is used when the view is populated and has a unique index on plain columns, so that readers are not blocked; the event
+then also says how many rows were inserted and deleted. On error: records view.failed, commits, and raises the original error.
+Inside a transaction of yours it cannot commit, so a failure is raised but leaves no event.
+every_seconds repeats it until the minute is over, for a pg_cron older than 1.5; a failed turn is recorded and raised at the end.
+Afterwards current_setting('tinydev.last_refresh') holds the event's data.
+Example: call tinydev.refresh('bdays_today');
+Errors: TD404 view_not_found; TD403 not_owner; TD422 not_a_view, transaction_open; whatever the view's query raises.$$;

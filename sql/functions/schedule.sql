@@ -1,0 +1,47 @@
+create or replace function tinydev.schedule(view text, schedule text, time_zone text default null, dry_run boolean default false) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_view     tinydev.refreshable := tinydev.find_refreshable(schedule.view);
+  v_parsed   jsonb := tinydev.parse_schedule(schedule.schedule);
+  v_job_id   bigint;
+  v_schedule text := btrim(schedule.schedule);
+  v_command  text := format('call tinydev.refresh(%L, cause => ''schedule'')', v_view.full_name);
+  v_limit    integer := current_setting('cron.max_running_jobs', true)::integer / 2;
+begin
+  if coalesce(schedule.time_zone, 'UTC') not in ('UTC', 'GMT', 'Etc/UTC', tinydev.cron_time_zone())
+     or (schedule.time_zone is not null and tinydev.cron_time_zone() not in ('UTC', schedule.time_zone)) then
+    perform tinydev.fault(422, 'time_zone_unsupported', format('schedules here are read in %s, not in %s', tinydev.cron_time_zone(), schedule.time_zone),
+      format('leave time_zone out and write the schedule in %s', tinydev.cron_time_zone()), jsonb_build_object('time_zone', schedule.time_zone));
+  end if;
+  select j.jobid into v_job_id from cron.job j where j.username = current_user and tinydev.job_view(j.command) = v_view.full_name;
+  if v_parsed ->> 'kind' = 'interval' and string_to_array(tinydev.cron_version(), '.')::integer[] < array[1, 5] then
+    if tinydev.repeating_jobs() >= v_limit and not exists (
+         select from cron.job j where j.jobid = v_job_id and j.active and tinydev.job_interval(j.command) is not null) then
+      perform tinydev.fault(422, 'too_many_repeating', format('pg_cron %s runs intervals of seconds as jobs that repeat within a minute, and %s of them run already', tinydev.cron_version(), v_limit),
+        'use whole minutes (* * * * *), raise cron.max_running_jobs, or install pg_cron 1.5 or newer');
+    end if;
+    v_command := format('call tinydev.refresh(%L, cause => ''schedule'', every_seconds => %s)', v_view.full_name, v_parsed ->> 'seconds');
+    v_schedule := '* * * * *';
+  end if;
+  if schedule.dry_run then
+    return jsonb_build_object('sql', jsonb_build_array(case when v_job_id is null
+      then format('select cron.schedule_in_database(%L, %L, %L, current_database());', v_view.full_name, v_schedule, v_command)
+      else format('select cron.alter_job(%s, schedule => %L, command => %L, active => true);', v_job_id, v_schedule, v_command) end));
+  end if;
+  if v_job_id is null then
+    v_job_id := cron.schedule_in_database(v_view.full_name, v_schedule, v_command, current_database());
+  else
+    perform cron.alter_job(v_job_id, schedule => v_schedule, command => v_command, active => true);
+  end if;
+  return tinydev.describe_job(v_job_id) || jsonb_build_object('warnings', v_parsed -> 'warnings');
+end $$;
+
+comment on function tinydev.schedule(text, text, text, boolean) is
+$$Has pg_cron refresh a materialized view of yours: one plain row in cron.job, which runs as you. A view has one job; scheduling it again
+gives that job the new schedule, keeps its job_id and resumes it. schedule is five cron fields ('0 9 * * 1-5') or '5 seconds' (1 to 59).
+Answers {"job_id":5,"view":"ann.v","schedule":…,"time_zone":"UTC","active":true,"command":"call …","next_runs":[…],"warnings":[…]}; with
+dry_run schedules nothing and answers {"sql":[…]}.
+Example: select tinydev.schedule('bdays_today', '5 seconds');
+Errors: TD404 view_not_found; TD403 not_owner; TD422 schedule_invalid, time_zone_unsupported, too_many_repeating.$$;

@@ -1,0 +1,37 @@
+create or replace function tinydev_impl.upkeep() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $$
+declare
+  v_keep      tinydev_impl.instance;
+  v_partition record;
+  v_newest    timestamptz;
+  v_dropped   text[] := '{}';
+  v_pruned    bigint;
+begin
+  select * into v_keep from tinydev_impl.instance;
+  perform tinydev_impl.extend_log((select h.position from tinydev_impl.head h where h.only_row for update));
+  for v_partition in
+    select p.table_name from tinydev_impl.event_partition p, tinydev_impl.head h where p.position_to <= h.position order by p.position_from
+  loop
+    execute format('select max(occurred_at) from tinydev_impl.%I', v_partition.table_name) into v_newest;
+    exit when v_newest > clock_timestamp() - v_keep.event_retention;
+    begin
+      execute format('drop table tinydev_impl.%I', v_partition.table_name);
+      delete from tinydev_impl.event_partition where table_name = v_partition.table_name;
+      v_dropped := v_dropped || v_partition.table_name;
+    exception when lock_not_available then
+      exit;  -- a reader holds the log open; the next upkeep tries again
+    end;
+  end loop;
+  with old as (
+    select d.runid from cron.job_run_details d where d.end_time < clock_timestamp() - v_keep.run_retention order by d.runid limit 10000
+  )
+  delete from cron.job_run_details d using old where d.runid = old.runid;
+  get diagnostics v_pruned = row_count;
+  return jsonb_build_object('dropped_partitions', v_dropped, 'pruned_runs', v_pruned);
+end $$;
+
+comment on function tinydev_impl.upkeep() is
+$$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history (10,000 rows a call).$$;

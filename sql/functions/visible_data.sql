@@ -1,0 +1,10 @@
+-- No SET clause, so that PostgreSQL inlines it.
+create or replace function tinydev_impl.visible_data(p_role name, p_workspace name, p_data jsonb) returns jsonb
+language sql stable
+as $$
+  select case when p_workspace operator(pg_catalog.=) p_role or pg_catalog.pg_has_role(p_role, 'tinydev_admin', 'member') then p_data
+              else p_data operator(pg_catalog.-) array['message', 'detail'] end
+$$;
+
+comment on function tinydev_impl.visible_data(name, name, jsonb) is
+$$An event's data as a role may see it: error texts quote rows, so only the owner and administrators get them.$$;

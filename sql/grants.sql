@@ -1,0 +1,39 @@
+-- Applied after all functions, so that what is new has the owner and the rights that its schema says.
+do $$
+declare
+  v_object record;
+begin
+  for v_object in
+    select p.oid::pg_catalog.regprocedure as name, n.nspname as schema, pg_catalog.pg_get_userbyid(p.proowner) as owner,
+           case p.prokind when 'p' then 'procedure' else 'function' end as kind
+      from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+     where n.nspname in ('tinydev', 'tinydev_impl')
+  loop
+    execute pg_catalog.format('revoke execute on %s %s from public', v_object.kind, v_object.name);
+    if v_object.owner not in ('tinydev_owner', 'tinydev_roles') then
+      raise exception '% belongs to %', v_object.name, v_object.owner;
+    end if;
+    if v_object.owner = 'tinydev_roles' then
+      execute pg_catalog.format('grant execute on %s %s to tinydev_admin', v_object.kind, v_object.name);
+    elsif v_object.schema = 'tinydev' then
+      execute pg_catalog.format('grant execute on %s %s to tinydev_user, tinydev_server, tinydev_roles', v_object.kind, v_object.name);
+    else
+      execute pg_catalog.format('grant execute on %s %s to tinydev_server', v_object.kind, v_object.name);
+    end if;
+  end loop;
+end $$;
+
+-- The system's own jobs run as the server's login.
+do $$
+declare
+  v_job record;
+begin
+  for v_job in
+    select * from (values
+      ('tinydev: place events', '* * * * *', 'select tinydev_impl.place(100000)'),
+      ('tinydev: upkeep', '17 * * * *', 'select tinydev_impl.upkeep()')
+    ) as job (name, schedule, command)
+  loop
+    perform cron.schedule_in_database(v_job.name, v_job.schedule, v_job.command, pg_catalog.current_database(), 'tinydev_server');
+  end loop;
+end $$;

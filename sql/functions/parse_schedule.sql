@@ -30,12 +30,12 @@ begin
       'Write five fields such as 0 9 * * 1-5, or an interval such as 30 seconds.');
   end if;
 
-  -- Without pg_cron the newest grammar counts.
-  v_version := (regexp_match(coalesce(nullif(coalesce(cron_version, tinydev.cron_version()), '0'), '1.6'),
-                             '^([0-9]{1,6})\.([0-9]{1,6})'))::integer[];
+  v_version := tinydev.cron_release(cron_version);
   if v_version is null then
     perform tinydev.fault(422, 'cron_version_invalid', format('"%s" is not a version of pg_cron.', left(cron_version, 20)),
       'Write it like 1.6 or 1.4-1.');
+  elsif v_version = array[0, 0] then
+    v_version := array[1, 6];  -- without pg_cron the newest grammar counts
   end if;
 
   v_match := regexp_match(lower(v_text collate "C"), '^([+]?[0-9]+)[ \t\n\v\f\r]*seconds?$');
@@ -184,7 +184,7 @@ begin
 end $$;
 
 comment on function tinydev.parse_schedule(text, text) is
-$$Reads a schedule exactly as pg_cron of the given version does (the installed one when null):
+$$Reads a schedule exactly as pg_cron of the given version does (the installed one when null, the newest when there is none):
 {"kind":"cron","minutes":[0],"hours":[9],"days":[1..31],"months":[1..12],"weekdays":[0..6, Sunday is 0],"last_day":false,
 "either_day":false,"never":false,"schedule":…,"warnings":[]}, {"kind":"interval","seconds":5,…} or {"kind":"reboot",…}.
 either_day: a day matches when its day of the month or its weekday does, else both must. never: pg_cron accepts it and

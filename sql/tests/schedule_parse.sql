@@ -157,6 +157,9 @@ begin
     (select extversion from pg_catalog.pg_extension where extname = 'pg_cron'), '0'), 'the version is that of the extension';
   assert tinydev.parse_schedule('0 9 * * *') = tinydev.parse_schedule('0 9 * * *', tinydev.cron_version()),
     'the installed version is the default';
+  assert tinydev.cron_release() = tinydev.cron_release(tinydev.cron_version()), 'the installed release is the default';
+  assert tinydev.cron_release('1.4-1') = array[1, 4] and tinydev.cron_release('1.6.7') = array[1, 6]
+    and tinydev.cron_release('0') = array[0, 0] and tinydev.cron_release('x') is null, 'a release is two numbers';
   begin
     perform tinydev.parse_schedule('0 9 * * *', 'newest');
   exception when sqlstate 'TD422' then

@@ -1,0 +1,139 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
+)
+
+// Formats in which rows leave.
+const (
+	JSON   = "json"   // one array of objects
+	NDJSON = "ndjson" // one object a line
+	CSV    = "csv"    // with a header; NULL is empty, an empty string is ""
+)
+
+// WriteRows streams all rows of a table or view to w in a format, with constant memory, and gives their number.
+// before is called once all is known to be well, before the first byte is written.
+// Errors: not_found relation_not_found; forbidden not_readable; invalid format_unknown.
+func (u *User) WriteRows(ctx context.Context, name, format string, w io.Writer, before func()) (int64, error) {
+	session, err := u.sessions.Acquire(ctx, u.Role)
+	if err != nil {
+		return 0, err
+	}
+	defer session.Release()
+	var full string
+	if err := session.QueryRow(ctx, "select d ->> 'name' from tinydev.describe($1) d", name).Scan(&full); err != nil {
+		return 0, postgres.Fault(err, "")
+	}
+	out := bufio.NewWriterSize(w, 64<<10)
+	var n int64
+	if format == CSV {
+		before()
+		tag, err := session.Conn.Conn().PgConn().CopyTo(ctx, out, "copy (select * from "+full+") to stdout (format csv, header)")
+		if err != nil {
+			return 0, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
+		}
+		n = tag.RowsAffected()
+	} else if n, err = writeJSON(ctx, session.Conn.Conn(), full, format == JSON, out, before); err != nil {
+		return n, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
+	}
+	return n, out.Flush()
+}
+
+func writeJSON(ctx context.Context, conn *pgx.Conn, full string, array bool, out *bufio.Writer, before func()) (int64, error) {
+	rows, err := conn.Query(ctx, "select pg_catalog.row_to_json(t)::text from "+full+" t")
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	before()
+	if array {
+		out.WriteByte('[')
+	}
+	var n int64
+	for ; rows.Next(); n++ {
+		if array && n > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(rows.RawValues()[0])
+		if err := out.WriteByte('\n'); err != nil {
+			return n, err // the reader is gone
+		}
+	}
+	if array && rows.Err() == nil {
+		out.WriteByte(']')
+	}
+	return n, rows.Err()
+}
+
+// QueryPreview is the result of a query that was tried.
+type QueryPreview struct {
+	Columns []Column    `json:"columns"`
+	Rows    [][]*string `json:"rows" doc:"cells as PostgreSQL prints them; null is NULL"`
+	More    bool        `json:"more" doc:"whether there are more rows"`
+}
+
+// PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000).
+// Errors: invalid query_invalid with fields line, column and position; forbidden read_only; unavailable canceled.
+func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (QueryPreview, error) {
+	p := QueryPreview{Columns: []Column{}, Rows: [][]*string{}}
+	session, err := u.sessions.Acquire(ctx, u.Role)
+	if err != nil {
+		return p, err
+	}
+	defer session.Release()
+	tx, err := session.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return p, postgres.Fault(err, "")
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	if _, err := tx.Exec(ctx, "set local statement_timeout = '10s'"); err != nil {
+		return p, postgres.Fault(err, "")
+	}
+	if _, err := tx.Exec(ctx, "select tinydev.check_query($1)", query); err != nil {
+		return p, postgres.Fault(err, query)
+	}
+	// The extended protocol takes one statement only, and a cursor only a query.
+	if _, err := tx.Exec(ctx, "declare tinydev_preview no scroll cursor for "+query); err != nil {
+		return p, postgres.Fault(err, query)
+	}
+	rows, err := tx.Query(ctx, fmt.Sprintf("fetch %d from tinydev_preview", limit+1), pgx.QueryResultFormats{pgx.TextFormatCode})
+	if err != nil {
+		return p, postgres.Fault(err, query)
+	}
+	defer rows.Close()
+	var types []uint32
+	for _, f := range rows.FieldDescriptions() {
+		p.Columns = append(p.Columns, Column{Name: f.Name, Nullable: true})
+		types = append(types, f.DataTypeOID)
+	}
+	for rows.Next() {
+		if len(p.Rows) == limit {
+			p.More = true
+			continue
+		}
+		cells := make([]*string, len(p.Columns))
+		for i, raw := range rows.RawValues() {
+			if raw != nil {
+				text := string(raw)
+				cells[i] = &text
+			}
+		}
+		p.Rows = append(p.Rows, cells)
+	}
+	if err := rows.Err(); err != nil {
+		return p, postgres.Fault(err, query)
+	}
+	for i, oid := range types {
+		if err := tx.QueryRow(ctx, "select pg_catalog.format_type($1, null)", oid).Scan(&p.Columns[i].Type); err != nil {
+			return p, postgres.Fault(err, "")
+		}
+	}
+	return p, nil
+}

@@ -139,11 +139,8 @@ func copyStatement(table pgx.Identifier, columns []string, t *target, delim byte
 		}
 	}
 	delimiter := "'" + string(delim) + "'"
-	switch delim {
-	case '\'':
+	if delim == '\'' {
 		delimiter = `''''`
-	case '\\':
-		delimiter = `E'\\'`
 	}
 	sql := fmt.Sprintf(`copy %s (%s) from stdin (format csv, header true, delimiter %s, null '', quote '"', escape '"', encoding 'UTF8'`,
 		table.Sanitize(), strings.Join(names, ", "), delimiter)

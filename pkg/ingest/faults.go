@@ -103,7 +103,7 @@ func (s *Scanner) tooLarge(from, column int) error {
 	}
 	if column >= s.options.MaxColumns {
 		s.faultAt = s.pos
-		return s.tooMany(column + 1)
+		return s.tooMany()
 	}
 	if limit := rowCells * s.options.MaxCellBytes; s.end-s.pos > limit {
 		s.faultAt = s.end
@@ -125,12 +125,12 @@ func (s *Scanner) cellTooLarge(from, column int) error {
 	return e
 }
 
-func (s *Scanner) tooMany(width int) error {
+func (s *Scanner) tooMany() error {
 	s.number++
-	reason := fmt.Sprintf("the row has %d fields or more, %d are allowed", width, s.options.MaxColumns)
+	reason := fmt.Sprintf("the row has more than %d fields", s.options.MaxColumns)
 	return fault.New(fault.Invalid, "columns_too_many", "line %d: %s", s.line, reason).
-		WithHint("PostgreSQL tables have at most %d columns; see whether the delimiter %q is right", MaxTableColumns, string(s.dialect.Delimiter)).
-		With("line", s.line).With("record", s.number).With("reason", reason).With("found", width)
+		WithHint("a table in PostgreSQL has at most %d columns; see whether the delimiter %q is right", MaxTableColumns, string(s.dialect.Delimiter)).
+		With("line", s.line).With("record", s.number).With("reason", reason).With("limit", s.options.MaxColumns)
 }
 
 // ragged reports a record whose number of fields is not the header's.

@@ -42,7 +42,7 @@ func (s *Scanner) readHeader() error {
 		}
 		if len(names) > s.options.MaxColumns {
 			s.line = rec.Line
-			return s.tooMany(len(names))
+			return s.tooMany()
 		}
 		if s.options.Names == NamesSnakeCase {
 			names = snakeCaseNames(names)

@@ -86,12 +86,13 @@ func (o Options) delimiter() (byte, error) {
 	case "pipe":
 		return '|', nil
 	}
+	// A backslash is out because a line of only \. could then not be told from COPY's end of data.
 	if len(o.Delimiter) == 1 {
-		if c := o.Delimiter[0]; c < 0x80 && c != '"' && c != '\n' && c != '\r' && c != 0 {
+		if c := o.Delimiter[0]; c < 0x80 && c != '"' && c != '\n' && c != '\r' && c != '\\' && c != 0 {
 			return c, nil
 		}
 	}
-	return 0, optionFault("delimiter", o.Delimiter, "use one ASCII character other than a quote or a line end, or comma, semicolon, tab, pipe")
+	return 0, optionFault("delimiter", o.Delimiter, "use one ASCII character other than a quote, a backslash or a line end, or comma, semicolon, tab, pipe")
 }
 
 // encodingByLabel finds a decoder; nil for UTF-8, which needs none.

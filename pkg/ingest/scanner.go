@@ -477,7 +477,7 @@ scan:
 	rec.Line = s.line
 	rec.data, rec.fields, rec.raw, rec.newlines = buf, fields, buf[start:stop], newlines
 	if wide > 0 {
-		return 0, false, s.tooMany(len(fields) + wide)
+		return 0, false, s.tooMany()
 	}
 	if stop-start > s.options.MaxCellBytes {
 		for i := range fields {

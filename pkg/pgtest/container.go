@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,7 +40,8 @@ const (
 // ContainerOptions say how a container differs from the usual one.
 type ContainerOptions struct {
 	// BaseImage is what the image is built on: a release of Debian or Ubuntu, or PostgreSQL's
-	// official image. Empty means TINYDEV_TEST_BASE_IMAGE, or else what Dockerfile.postgres says.
+	// official image. Empty means TINYDEV_TEST_BASE_IMAGE or TINYDEV_BASE_IMAGE, or else what
+	// Dockerfile.postgres says.
 	BaseImage string
 	// Settings are given to postgres. fsync is off unless set here: a killed process loses nothing.
 	Settings map[string]string
@@ -288,7 +288,9 @@ func containerImage(ctx context.Context, base string) (string, error) {
 	}
 	var log bytes.Buffer
 	build := exec.CommandContext(ctx, filepath.Join(root, "deploy", "image"), "postgres")
-	build.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TINYDEV_BASE_IMAGE=") }), "TINYDEV_BASE_IMAGE="+base)
+	if base != "" {
+		build.Env = append(os.Environ(), "TINYDEV_BASE_IMAGE="+base) // the last one counts
+	}
 	build.Stderr = &log
 	build.WaitDelay = 5 * time.Second
 	name, err := build.Output()

@@ -271,6 +271,9 @@ func (c *Cluster) launch(ctx context.Context) error {
 			c.log.Info("PostgreSQL is ready", "pid", running.pid, "port", port, "socket", c.layout.socket)
 			return nil
 		}
+		if ctx.Err() == nil && running.alive() {
+			running.shutDown(ctx, stopPatience) // it is up and does not let us in: the next one may
+		}
 		// Another program may take a free port between the look and the start.
 		if fault.CodeOf(err) != "port_in_use" || !chosen || attempt == 5 {
 			return err
@@ -353,12 +356,9 @@ func (c *Cluster) startFault(p *process, mark int64) error {
 		return fault.New(fault.Conflict, "port_in_use", "port %d on 127.0.0.1 is in use by another program", port).
 			Because(p.err).With("port", port).With("log", log).WithHint("stop it, or choose another port; 0 takes a free one")
 	}
-	f := fault.New(fault.Internal, "postgres_start_failed", "PostgreSQL ended while starting (%v):\n%s", p.err, log).Because(p.err).With("log", log)
-	if strings.Contains(log, "No space left on device") {
-		f.Kind, f.Code = fault.Storage, "disk_full"
-		return f.WithHint("make room on the disk of %s", c.layout.pgdata)
-	}
-	return f.WithHint("the whole log is %s", c.layout.logFile)
+	f := fault.New(fault.Internal, "postgres_start_failed", "PostgreSQL ended while starting (%v):\n%s", p.err, log).Because(p.err).With("log", log).
+		WithHint("the whole log is %s", c.layout.logFile)
+	return c.layout.diskFull(f)
 }
 
 // ensureDatabase makes the database tinydev when it is missing.
@@ -390,8 +390,12 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	if p == nil || !p.alive() || p.shutDown(ctx, stopPatience) {
 		return nil
 	}
-	return fault.New(fault.Unavailable, "stop_not_clean", "PostgreSQL did not shut down in time and was stopped at once").
-		WithHint("nothing is lost: it recovers at the next start")
+	return stopFault()
+}
+
+func stopFault() error {
+	return fault.New(fault.Unavailable, "stop_not_clean", "PostgreSQL did not shut down cleanly").
+		WithHint("nothing that was committed is lost: it recovers at the next start")
 }
 
 // Abandon ends the supervision and gives the data directory free, but leaves PostgreSQL running, as a

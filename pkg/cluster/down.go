@@ -59,8 +59,7 @@ func Down(ctx context.Context, dataDir string) (stopped bool, err error) {
 		return stopped, nil
 	}
 	if !p.shutDown(ctx, stopPatience) {
-		return true, fault.New(fault.Unavailable, "stop_not_clean", "PostgreSQL did not shut down in time and was stopped at once").
-			WithHint("nothing is lost: it recovers at the next start")
+		return true, stopFault()
 	}
 	return true, nil
 }

@@ -180,7 +180,10 @@ var controlVersion = regexp.MustCompile(`(?m)^\s*default_version\s*=\s*'([0-9.]+
 // cronVersion reads pg_cron's control file; empty when it or the library is not there.
 func cronVersion(bin string, major int) string {
 	libs := []string{"../lib/postgresql", "../lib"}
-	shares := []string{"../share/postgresql", "../share", fmt.Sprintf("/usr/share/postgresql/%d", major)}
+	shares := []string{"../share/postgresql", "../share"}
+	if bin == fmt.Sprintf("/usr/lib/postgresql/%d/bin", major) {
+		shares = []string{fmt.Sprintf("/usr/share/postgresql/%d", major)}
+	}
 	if out, err := exec.Command(filepath.Join(bin, "pg_config"), "--pkglibdir", "--sharedir").Output(); err == nil {
 		if lines := strings.Split(strings.TrimSpace(string(out)), "\n"); len(lines) == 2 {
 			libs, shares = lines[:1], lines[1:]

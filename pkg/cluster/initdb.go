@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
@@ -47,7 +48,7 @@ func (l layout) initialise(ctx context.Context, inst Installation, as account, s
 	if err := l.initdb(ctx, inst, as, next, sync); err != nil {
 		return err
 	}
-	conf, err := os.OpenFile(filepath.Join(next, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	conf, err := os.OpenFile(filepath.Join(next, "postgresql.conf"), os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("open postgresql.conf: %w", err)
 	}
@@ -65,7 +66,7 @@ func (l layout) initialise(ctx context.Context, inst Installation, as account, s
 	create := as.command(ctx, "C", filepath.Join(inst.BinDir, "postgres"), "--single", "-D", next, "-c", "shared_preload_libraries=", "-c", "exit_on_error=on", "postgres")
 	create.Stdin = strings.NewReader("create database " + Database + "\n")
 	if out, err := create.CombinedOutput(); err != nil {
-		return fault.New(fault.Internal, "initdb_failed", "the database %s cannot be created: %s", Database, tail(out)).Because(err)
+		return l.diskFull(fault.New(fault.Internal, "initdb_failed", "the database %s cannot be created: %s", Database, tail(out)).Because(err))
 	}
 	if err := os.RemoveAll(l.pgdata); err != nil { // empty, see above
 		return fmt.Errorf("clear %s: %w", l.pgdata, err)
@@ -95,8 +96,17 @@ func (l layout) initdb(ctx context.Context, inst Installation, as account, dir s
 			break
 		}
 	}
-	return fault.New(fault.Internal, "initdb_failed", "initdb failed: %s", tail(out)).Because(err).
-		WithHint("look for a full disk, and whether user %s may run %s and write to %s", as.name, filepath.Join(inst.BinDir, "initdb"), filepath.Dir(dir))
+	return l.diskFull(fault.New(fault.Internal, "initdb_failed", "initdb failed: %s", tail(out)).Because(err).
+		WithHint("look whether user %s may run %s and write to %s", as.name, filepath.Join(inst.BinDir, "initdb"), filepath.Dir(dir)))
+}
+
+// diskFull turns a fault that shows a full disk into one that says so.
+func (l layout) diskFull(f *fault.Error) *fault.Error {
+	if strings.Contains(f.Message, "No space left on device") {
+		f.Kind, f.Code = fault.Storage, "disk_full"
+		f.Hint = "make room on the disk of " + l.pgdata
+	}
+	return f
 }
 
 // tail gives the last lines of a program's output.

@@ -9,10 +9,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
+
+// ours are the names in a data directory; one of them tells that a folder is one.
+var ours = []string{"postgres", "run", "log", "lock", "spool", "token", "server.json"}
 
 // elsewhere is where the data lies when PostgreSQL's user cannot enter the data directory.
 const elsewhere = "/var/lib/tinydev"
@@ -63,8 +67,13 @@ func (l layout) makeDataDir(as account) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return l.unusable(err)
 	}
-	if info, err := os.Stat(l.dataDir); err != nil || !info.IsDir() {
-		return l.unusable(errors.Join(err, errors.New("it is not a folder")))
+	entries, err := os.ReadDir(l.dataDir)
+	if err != nil {
+		return l.unusable(err)
+	}
+	// A folder of something else is left as it is, its mode too.
+	if len(entries) > 0 && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return slices.Contains(ours, e.Name()) }) {
+		return l.unusable(errors.New("it holds other things, and nothing of tinydev"))
 	}
 	mode := os.FileMode(0o700)
 	if as.switched {
@@ -126,8 +135,8 @@ func (l *layout) moveElsewhere(as account) error {
 	if err != nil {
 		return fmt.Errorf("make a folder in %s: %w", elsewhere, err)
 	}
-	if err := as.makeDir(base); err != nil {
-		return err
+	if err := os.Chmod(base, 0o711); err != nil {
+		return fmt.Errorf("open %s to user %s: %w", base, as.name, err)
 	}
 	for _, link := range []struct {
 		name string

@@ -55,11 +55,12 @@ func (p *process) wait(ctx context.Context, timeout time.Duration) bool {
 }
 
 // shutDown stops the postmaster: fast, which ends sessions and writes a checkpoint; after patience or
-// the end of ctx at once, which the next start recovers from. clean tells whether fast was enough.
+// the end of ctx at once, which the next start recovers from. clean tells whether fast was enough and
+// PostgreSQL said so by its exit status (which that of an adopted one does not reach us).
 func (p *process) shutDown(ctx context.Context, patience time.Duration) (clean bool) {
 	p.signal(syscall.SIGINT)
 	if p.wait(ctx, patience) {
-		return true
+		return p.err == nil
 	}
 	p.signal(syscall.SIGQUIT)
 	if p.wait(context.Background(), 5*time.Second) {
@@ -157,9 +158,8 @@ func (l layout) readPidFile() *pidFile {
 	return f
 }
 
-// running gives the postmaster that already runs on PGDATA, or nil. What is left of one that died is
-// cleared: its pid files, when their process id is another program's now, and its orphaned sessions
-// would keep the next one from starting.
+// running gives the postmaster that already runs on PGDATA, or nil. What is left of one that died and would
+// keep the next one from starting is cleared: pid files whose process id is taken, and orphaned sessions.
 func (l layout) running(as account, warn func(string, ...any)) *process {
 	f := l.readPidFile()
 	if f == nil {
@@ -169,8 +169,9 @@ func (l layout) running(as account, warn func(string, ...any)) *process {
 		return adopt(f.pid)
 	}
 	stale, _ := filepath.Glob(filepath.Join(globQuote(l.socket), ".s.PGSQL.*")) // the pattern is quoted, so never ErrBadPattern
-	if isAlive(f.pid) {
-		warn("removing a stale postmaster.pid: its process id belongs to another program", "pid", f.pid)
+	if !errors.Is(syscall.Kill(f.pid, 0), syscall.ESRCH) {
+		// Another program's, or a zombie's that its parent has not reaped: PostgreSQL takes both for a server.
+		warn("removing a stale postmaster.pid: its process id is no running PostgreSQL's", "pid", f.pid)
 		stale = append(stale, filepath.Join(l.pgdata, "postmaster.pid"))
 	}
 	for _, path := range stale {

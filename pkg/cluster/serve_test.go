@@ -51,7 +51,7 @@ func TestAdoptedWithOtherSettingsIsRestarted(t *testing.T) {
 	start(t, c)
 	before := c.PID()
 	c.Abandon()
-	c2, err := cluster.Open(t.Context(), cluster.Config{DataDir: dir, Settings: map[string]string{"fsync": "off", "work_mem": "5MB"}})
+	c2, err := cluster.Open(t.Context(), cluster.Config{BinDir: binDir, DataDir: dir, Settings: map[string]string{"fsync": "off", "work_mem": "5MB"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,4 +175,33 @@ func userDir(t *testing.T) (string, *syscall.Credential, string) {
 		t.Fatalf("%s %v", open, err)
 	}
 	return dir, &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, u.Username
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m,mode=0711"); err != nil {
+		t.Logf("no small disk can be made (%v): a full one is not shown", err)
+		return
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	_, err := cluster.Open(t.Context(), cluster.Config{BinDir: binDir, DataDir: filepath.Join(dir, "data"), Settings: fast})
+	wantCode(t, err, "disk_full")
+}
+
+func TestFolderOfOthersIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "precious"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := cluster.Open(t.Context(), cluster.Config{BinDir: binDir, DataDir: dir})
+	wantCode(t, err, "data_dir_invalid")
+	if entries, err := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("%d things lie there now (%v)", len(entries), err)
+	}
 }

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -109,16 +111,23 @@ func (l layout) writeSettings(as account, text []byte) (changed bool, err error)
 	return true, as.writeFile(path, text)
 }
 
-// writeFile writes a file (0600, owned by the account), whole or not at all.
+// writeFile writes a file (0600, owned by the account), whole or not at all. The folder is the account's, so
+// as root we must not follow a link that it put there: the file is always a new one.
 func (a account) writeFile(path string, text []byte) error {
 	next := path + ".new"
-	if err := os.WriteFile(next, text, 0o600); err != nil {
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("clear %s: %w", next, err)
+	}
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if a.switched {
-		if err := os.Lchown(next, a.uid, a.gid); err != nil {
-			return fmt.Errorf("give %s to user %s: %w", path, a.name, err)
-		}
+	_, err = f.Write(text)
+	if err == nil && a.switched {
+		err = f.Chown(a.uid, a.gid)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(next, path); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -1,0 +1,299 @@
+package relay_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
+	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
+	"github.com/tinydevcrm/tinydevcrm/pkg/relay"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// start runs a relay on db until the test ends.
+func start(t *testing.T, db *pgtest.Database) *relay.Relay {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	pool, err := postgres.Open(ctx, db.URL("tinydev_server"), "tinydev", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := relay.New(pool, db.URL("tinydev_server"), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := r.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		pool.Close()
+	})
+	pgtest.Eventually(t, 10*time.Second, "the relay is ready", r.Ready)
+	return r
+}
+
+func subscribe(t *testing.T, r *relay.Relay, role string, after int64, f relay.Filter) *relay.Subscription {
+	t.Helper()
+	s, err := r.Subscribe(context.Background(), role, after, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// next gives the next event of s.
+func next(t *testing.T, s *relay.Subscription) *relay.Event {
+	t.Helper()
+	select {
+	case e, ok := <-s.Events():
+		if !ok {
+			t.Fatalf("the stream ended: %v", s.Err())
+		}
+		return e
+	case <-time.After(20 * time.Second):
+		t.Fatal("no event within 20 s")
+	}
+	return nil
+}
+
+// emit writes n events about role's own workspace, each in a transaction of its own.
+func emit(t testing.TB, conn *pgx.Conn, subject string, from, n int) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		if _, err := conn.Exec(context.Background(), "select tinydev.record_event('test.happened', null, $1, pg_catalog.jsonb_build_object('n', $2::int))", subject, i); err != nil {
+			t.Fatal(postgres.Fault(err, ""))
+		}
+	}
+}
+
+func number(t *testing.T, e *relay.Event) int {
+	t.Helper()
+	var body struct {
+		ID   string `json:"id"`
+		Data struct{ N int }
+	}
+	if err := json.Unmarshal(e.JSON, &body); err != nil {
+		t.Fatal(err)
+	}
+	if body.ID != fmt.Sprint(e.Position) {
+		t.Errorf("id %s at position %d", body.ID, e.Position)
+	}
+	return body.Data.N
+}
+
+func TestLiveAndResume(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	ann := db.Conn(pgtest.Ann)
+	s := subscribe(t, r, pgtest.Ann, -1, relay.Filter{})
+	emit(t, ann, `"Ann".v`, 1, 3)
+	var last *relay.Event
+	for i := 1; i <= 3; i++ {
+		last = next(t, s)
+		if got := number(t, last); got != i || last.Position != int64(i) {
+			t.Errorf("event %d at position %d, want %d at %d", got, last.Position, i, i)
+		}
+	}
+	if want := fmt.Sprintf("id: 3\nevent: tinydev.test.happened\ndata: %s\n\n", last.JSON); string(last.SSE) != want {
+		t.Errorf("frame %q, want %q", last.SSE, want)
+	}
+	resumed := subscribe(t, r, pgtest.Ann, 1, relay.Filter{})
+	emit(t, ann, `"Ann".v`, 4, 1)
+	for i := 2; i <= 4; i++ {
+		if got := number(t, next(t, resumed)); got != i {
+			t.Errorf("after 1 came %d, want %d", got, i)
+		}
+	}
+}
+
+func TestFilterAndRights(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	eve := subscribe(t, r, pgtest.Eve, 0, relay.Filter{})
+	admin := subscribe(t, r, pgtest.Admin, 0, relay.Filter{Types: []string{"tinydev.test.*"}, Subjects: []string{"bob.*"}})
+	ann, bob := db.Conn(pgtest.Ann), db.Conn(pgtest.Bob)
+	emit(t, ann, `"Ann".v`, 1, 2)
+	emit(t, bob, "bob.v", 3, 1)
+	emit(t, db.Conn(pgtest.Eve), "eve.v", 4, 1)
+	if got := number(t, next(t, eve)); got != 4 {
+		t.Errorf("eve got event %d, want her own alone", got)
+	}
+	if got := number(t, next(t, admin)); got != 3 {
+		t.Errorf("the administrator's filter let %d through, want 3", got)
+	}
+}
+
+func TestForgedNotifyDeliversNothing(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	s := subscribe(t, r, pgtest.Ann, -1, relay.Filter{})
+	eve := db.Conn(pgtest.Eve)
+	for _, payload := range []string{"1", "99999", "x", `{"type":"view.refreshed"}`} {
+		for _, channel := range []string{"tinydev", "tinydev_inbox"} {
+			if _, err := eve.Exec(context.Background(), "select pg_notify($1, $2)", channel, payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	emit(t, db.Conn(pgtest.Ann), `"Ann".v`, 1, 1)
+	if e := next(t, s); number(t, e) != 1 || e.Position != 1 {
+		t.Errorf("first came %s, want the real event alone", e.JSON)
+	}
+}
+
+func TestSlowSubscriberLosesNothing(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	ann := db.Conn(pgtest.Ann)
+	s := subscribe(t, r, pgtest.Ann, -1, relay.Filter{})
+	fast := subscribe(t, r, pgtest.Ann, -1, relay.Filter{})
+	const n = 2000
+	if _, err := ann.Exec(context.Background(), `select tinydev.record_event('test.happened', null, '"Ann".v', pg_catalog.jsonb_build_object('n', i)) from generate_series(1, $1) i`, n); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []*relay.Subscription{fast, s} {
+		for i := 1; i <= n; i++ {
+			if got := number(t, next(t, sub)); got != i {
+				t.Fatalf("event %d came as number %d", got, i)
+			}
+		}
+	}
+	emit(t, ann, `"Ann".v`, n+1, 1)
+	if got := number(t, next(t, s)); got != n+1 {
+		t.Errorf("after catching up came %d, want %d", got, n+1)
+	}
+}
+
+func TestDroppedRoleEndsItsStreams(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	super := db.Superuser()
+	for _, sql := range []string{`create role gone login`, `grant tinydev_user to gone`} {
+		if _, err := super.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := subscribe(t, r, "gone", -1, relay.Filter{})
+	if _, err := super.Exec(context.Background(), "drop role gone"); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, db.Conn(pgtest.Ann), `"Ann".v`, 1, 1)
+	select {
+	case _, ok := <-s.Events():
+		if ok {
+			t.Error("a dropped role got an event")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the stream goes on")
+	}
+	if fault.KindOf(s.Err()) != fault.Forbidden {
+		t.Errorf("ended with %v, want forbidden", s.Err())
+	}
+	if _, err := r.Subscribe(context.Background(), "tinydev_superuser", 0, relay.Filter{}); fault.CodeOf(err) != "not_a_user" {
+		t.Errorf("the superuser may subscribe: %v", err)
+	}
+}
+
+func TestLostConnectionsLoseNothing(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	ann, super := db.Conn(pgtest.Ann), db.Superuser()
+	s := subscribe(t, r, pgtest.Ann, -1, relay.Filter{})
+	got := 0
+	for round := range 5 {
+		if _, err := super.Exec(context.Background(), "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tinydev_server' and datname = $1", db.Name); err != nil {
+			t.Fatal(err)
+		}
+		emit(t, ann, `"Ann".v`, round*10+1, 10)
+		for range 10 {
+			got++
+			if n := number(t, next(t, s)); n != got {
+				t.Fatalf("event %d came as number %d", n, got)
+			}
+		}
+	}
+}
+
+// TestWriters holds that many writers' events arrive once, in the order of their positions and without holes, at two relays
+// at once, while somebody holds a transaction with an event open.
+func TestWriters(t *testing.T) {
+	t.Parallel()
+	const writers, each = 20, 100
+	db := pgtest.DB(t)
+	relays := []*relay.Relay{start(t, db), start(t, db)}
+	var streams []*relay.Subscription
+	for _, r := range relays {
+		streams = append(streams, subscribe(t, r, pgtest.Admin, 0, relay.Filter{}))
+	}
+	open, err := db.Conn(pgtest.Ann).Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open.Exec(context.Background(), `select tinydev.record_event('test.happened', null, '"Ann".late', '{"n":-1}')`); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for w := range writers {
+		conn := db.Conn([]string{pgtest.Ann, pgtest.Bob, pgtest.Eve}[w%3])
+		subject := []string{`"Ann".v`, "bob.v", "eve.v"}[w%3]
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			emit(t, conn, subject, w*each, each)
+		}()
+	}
+	for i, s := range streams {
+		seen := map[int]bool{}
+		for p := int64(1); p <= writers*each; p++ {
+			e := next(t, s)
+			n := number(t, e)
+			if e.Position != p || seen[n] {
+				t.Fatalf("stream %d: event %d at position %d, want a new one at %d", i, n, e.Position, p)
+			}
+			seen[n] = true
+		}
+	}
+	wg.Wait()
+	if err := open.Commit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range streams {
+		if e := next(t, s); number(t, e) != -1 || e.Position != writers*each+1 {
+			t.Errorf("the late commit came as %s", e.JSON)
+		}
+	}
+}
+
+func TestMatchAgreesWithSQL(t *testing.T) {
+	t.Parallel()
+	conn := pgtest.DB(t).Conn(pgtest.Ann)
+	words := []string{"", "*", "ann.*", "ann.v", "*.v", "a*n*v", "**", `a\*`, "a%", "a_n.v", "ann", "ann.v.v", `a\b`, "a%b", "*nn*.*v"}
+	for _, pattern := range words {
+		for _, s := range words {
+			want := pgtest.Value[bool](t, conn, "select $1::text like tinydev.glob($2)", s, pattern)
+			if got := relay.Match(pattern, s); got != want {
+				t.Errorf("Match(%q, %q) = %v, LIKE says %v", pattern, s, got, want)
+			}
+		}
+	}
+}

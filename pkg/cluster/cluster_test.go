@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/tinydevcrm/tinydevcrm/pkg/cluster"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"go.uber.org/goleak"
 )
 
 // binDir chooses the server as for the program.
@@ -386,7 +387,7 @@ func TestStalePidOfAnotherProgram(t *testing.T) {
 func TestMain(m *testing.M) {
 	dir := os.Getenv("CLUSTER_TEST_SERVE")
 	if dir == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
 	}
 	c, err := cluster.Open(context.Background(), cluster.Config{BinDir: binDir, DataDir: dir, Settings: fast})
 	if err == nil {

@@ -11,7 +11,7 @@ declare
   v_is_known boolean;
 begin
   if coalesce(v_zone, '') = '' then
-    perform tinydev.fault(422, 'time_zone_unknown', 'The time zone is empty.', 'Use a name such as Europe/Berlin or UTC.');
+    perform tinydev.fault(422, 'time_zone_unknown', 'the time zone is empty', 'use a name such as Europe/Berlin or UTC');
   end if;
 
   v_is_known := v_zone !~ '[0-9,<>]'
@@ -29,16 +29,16 @@ begin
 
   if not v_is_known then
     perform tinydev.fault(422, 'time_zone_unknown',
-      format('The time zone "%s" is not known.', left(v_zone, 60)),
-      'Use a name from pg_timezone_names, such as Europe/Berlin or UTC.',
+      format('the time zone "%s" is not known', left(v_zone, 60)),
+      'use a name from pg_timezone_names, such as Europe/Berlin or UTC',
       jsonb_build_object('time_zone', left(v_zone, 60)));
   end if;
 
   if upper(v_zone) not in ('UTC', 'GMT', 'UCT', 'Z', 'ZULU')
      and exists (select from pg_catalog.pg_timezone_abbrevs a where a.abbrev = upper(v_zone)) then
     perform tinydev.fault(422, 'time_zone_unknown',
-      format('"%s" is an abbreviation of a fixed offset, not a time zone.', v_zone),
-      'Use a name such as Europe/Berlin, which knows when the clocks change.',
+      format('"%s" is an abbreviation of a fixed offset, not a time zone', v_zone),
+      'use a name such as Europe/Berlin, which knows when the clocks change',
       jsonb_build_object('time_zone', v_zone));
   end if;
 

@@ -84,7 +84,8 @@ begin
         when v_hour_step = 1 then ' past every hour'
         when v_hour_step is not null then format(' past every %s hour', to_char(v_hour_step, 'FM99th'))
         when v_hour_range and cardinality(v_hours) > 2
-          then format(' past every hour from %s:00 to %s:00', to_char(v_hours[1], 'FM00'), to_char(v_hours[cardinality(v_hours)], 'FM00'))
+          then format(' past every hour from %s:00 to %s:00', to_char(v_hours[1], 'FM00'),
+                      to_char(v_hours[cardinality(v_hours)], 'FM00'))
         when cardinality(v_hours) = 1 then format(' past hour %s', v_hours[1])
         else format(' past the hours %s', tinydev.word_list(v_hours::text[]))
       end;
@@ -117,7 +118,8 @@ begin
   v_weekday := case
     when cardinality(v_weekdays) = 7 or v_weekdays = '{}' then null
     when cardinality(v_weekdays) = 1 then 'every ' || c_weekdays[v_weekdays[1]]
-    when cardinality(v_weekdays) > 2 and v_weekdays = array(select generate_series(v_weekdays[1], v_weekdays[cardinality(v_weekdays)]))
+    when cardinality(v_weekdays) > 2
+         and v_weekdays = array(select generate_series(v_weekdays[1], v_weekdays[cardinality(v_weekdays)]))
       then format('from %s to %s', c_weekdays[v_weekdays[1]], c_weekdays[v_weekdays[cardinality(v_weekdays)]])
     else 'on ' || tinydev.word_list(array(select c_weekdays[w] from unnest(v_weekdays) w order by w))
   end;

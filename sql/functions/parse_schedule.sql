@@ -26,14 +26,14 @@ declare
   v_warnings   text[] := '{}';
 begin
   if coalesce(v_text, '') = '' then
-    perform tinydev.fault(422, 'schedule_invalid', 'The schedule is empty.',
-      'Write five fields such as 0 9 * * 1-5, or an interval such as 30 seconds.');
+    perform tinydev.fault(422, 'schedule_invalid', 'the schedule is empty',
+      'write five fields such as 0 9 * * 1-5, or an interval such as 30 seconds');
   end if;
 
   v_version := tinydev.cron_release(cron_version);
   if v_version is null then
-    perform tinydev.fault(422, 'cron_version_invalid', format('"%s" is not a version of pg_cron.', left(cron_version, 20)),
-      'Write it like 1.6 or 1.4-1.');
+    perform tinydev.fault(422, 'cron_version_invalid', format('"%s" is not a version of pg_cron', left(cron_version, 20)),
+      'write it like 1.6 or 1.4-1');
   elsif v_version = array[0, 0] then
     v_version := array[1, 6];  -- without pg_cron the newest grammar counts
   end if;
@@ -42,12 +42,13 @@ begin
   if v_match is not null then
     if v_match[1] !~ '^[+]?0*([1-9]|[1-5][0-9])$' then
       perform tinydev.fault(422, 'schedule_invalid',
-        format('The interval "%s" is out of range; allowed are 1 to 59 seconds.', left(v_text, 40)),
-        'For minutes write */5 * * * *, for hours 0 */2 * * *.',
+        format('the interval "%s" is out of range; allowed are 1 to 59 seconds', left(v_text, 40)),
+        'for minutes write */5 * * * *, for hours 0 */2 * * *',
         jsonb_build_object('field', 'seconds', 'value', left(v_text, 60)));
     end if;
     if v_version < array[1, 5] then
-      v_warnings := v_warnings || 'the first run may be up to a minute away: this pg_cron has no intervals of seconds, so a job of each minute stands in for them'::text;
+      v_warnings := v_warnings
+        || 'the first run may be up to a minute away, since this pg_cron has no intervals of seconds of its own'::text;
     end if;
     return jsonb_build_object('kind', 'interval', 'schedule', v_text, 'seconds', v_match[1]::integer, 'never', false,
                               'warnings', v_warnings);
@@ -55,7 +56,7 @@ begin
 
   if octet_length(v_text) >= 1000 then
     perform tinydev.fault(422, 'schedule_invalid',
-      format('The schedule has %s bytes; pg_cron reads at most 999.', octet_length(v_text)));
+      format('the schedule has %s bytes; pg_cron reads at most 999', octet_length(v_text)));
   end if;
 
   v_rest := ltrim(regexp_replace(v_text, '^([ \t]*(#[^\n]*)?\n)+', ''), E' \t');
@@ -90,8 +91,8 @@ begin
         v_either_day := true;
       else
         perform tinydev.fault(422, 'schedule_invalid',
-          format('"@%s" is not a schedule that pg_cron knows.', left(v_tokens[1], 40)),
-          'It knows @hourly, @daily, @midnight, @weekly, @monthly and @reboot, in lower case.',
+          format('"@%s" is not a schedule that pg_cron knows', left(v_tokens[1], 40)),
+          'it knows @hourly, @daily, @midnight, @weekly, @monthly and @reboot, in lower case',
           jsonb_build_object('value', left(v_text, 60)));
     end case;
   else
@@ -101,14 +102,14 @@ begin
     end loop;
     if v_tokens[5] = '' then
       perform tinydev.fault(422, 'schedule_invalid',
-        format('"%s" is not a schedule: it has %s of the five fields minute, hour, day of the month, month, day of the week.',
+        format('"%s" is not a schedule: it has %s of the five fields minute, hour, day of the month, month, day of the week',
                left(v_text, 60), cardinality(array_remove(v_tokens, ''))),
         case
-          when v_text ~* '^(every *)?[0-9]* *s(ec(ond)?s?)?$' then 'Write an interval like 30 seconds.'
-          when v_text ~* '^(every *)?[0-9]* *m(in(ute)?s?)?$' then 'For minutes write */5 * * * *.'
-          when v_text ~* '^(every *)?[0-9]* *h((ou)?rs?)?$' then 'For hours write 0 */2 * * *.'
-          when v_text ~* '^(every *)?[0-9]* *d(ays?)?$' then 'For every day at nine write 0 9 * * *.'
-          else 'For example 0 9 * * 1-5 (at 09:00 from Monday to Friday), or 30 seconds.'
+          when v_text ~* '^(every *)?[0-9]* *s(ec(ond)?s?)?$' then 'write an interval like 30 seconds'
+          when v_text ~* '^(every *)?[0-9]* *m(in(ute)?s?)?$' then 'for minutes write */5 * * * *'
+          when v_text ~* '^(every *)?[0-9]* *h((ou)?rs?)?$' then 'for hours write 0 */2 * * *'
+          when v_text ~* '^(every *)?[0-9]* *d(ays?)?$' then 'for every day at nine write 0 9 * * *'
+          else 'for example 0 9 * * 1-5 (at 09:00 from Monday to Friday), or 30 seconds'
         end,
         jsonb_build_object('value', left(v_text, 60)));
     end if;
@@ -117,8 +118,8 @@ begin
       if i = 3 and v_tokens[i] = '$' then
         if v_version < array[1, 6] then
           perform tinydev.fault(422, 'schedule_invalid',
-            format('$, the last day of the month, needs pg_cron 1.6; this is %s.', array_to_string(v_version, '.')),
-            'Run on days 28-31 and let the view''s query tell whether the day is the last.',
+            format('$, the last day of the month, needs pg_cron 1.6; this is %s', array_to_string(v_version, '.')),
+            'run on days 28-31 and let the view''s query tell whether the day is the last',
             jsonb_build_object('field', c_names[i], 'value', '$'));
         end if;
         v_last_day := true;

@@ -41,7 +41,7 @@ begin
         else format('"%s" stands where a number or * should be', left(v_rest, 20)) end;
       v_hint := case
         when v_rest like '$%' then '$, the last day of the month, stands alone in the third field: 0 3 $ * *'
-        when v_rest like '?%' then 'Write * instead of ?.' end;
+        when v_rest like '?%' then 'write * instead of ?' end;
       exit;
     end if;
 
@@ -58,7 +58,7 @@ begin
                            case when v_match[5] ~ '^0*[0-9]{1,9}$' then v_match[5]::integer end);
       elsif v_match[6] is not null then
         v_problem := 'a step needs a range or *';
-        v_hint := format('Write %1$s-%2$s/%3$s, or */%3$s.', v_match[3], high, coalesce(nullif(v_match[7], ''), '5'));
+        v_hint := format('write %1$s-%2$s/%3$s, or */%3$s', v_match[3], high, coalesce(nullif(v_match[7], ''), '5'));
         exit;
       end if;
     end if;
@@ -72,7 +72,7 @@ begin
     if v_first is null or v_last is null or least(v_first, v_last) < low or greatest(v_first, v_last) > high then
       v_problem := format('allowed are %s to %s%s', low, high,
         case when names is null then '' else format(' and %s to %s', names[1], names[cardinality(names)]) end);
-      v_hint := case when name = 'day of the month' and upper(v_item) = 'L'
+      v_hint := case when name = 'day of the month' and upper(v_item) = 'L' and version >= array[1, 6]
                      then '$ is the last day of the month: 0 3 $ * *' end;
       exit;
     end if;
@@ -105,8 +105,8 @@ begin
 
   if v_problem is not null then
     perform tinydev.fault(422, 'schedule_invalid',
-      format('The %s field cannot be "%s": %s.', name, left(field, 60), v_problem),
-      coalesce(v_hint, 'A field is *, a number, a range or a list of them: *, 5, 1-5, */15, 0,30.'),
+      format('the %s field cannot be "%s": %s', name, left(field, 60), v_problem),
+      coalesce(v_hint, 'a field is *, a number, a range or a list of them: *, 5, 1-5, */15, 0,30'),
       jsonb_build_object('field', name, 'value', left(field, 60)));
   end if;
 

@@ -72,6 +72,13 @@ func change[T any](ctx context.Context, u *User, userText, query string, args ..
 
 // decode runs a query that answers with jsonb, and decodes it.
 func decode[T any](ctx context.Context, u *User, query string, args ...any) (T, error) {
-	c, err := change[T](ctx, u, "", query, args...)
-	return c.Made, err
+	var v T
+	body, err := ask[[]byte](ctx, u, "", query, args...)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(body, &v); err != nil {
+		return v, fmt.Errorf("decode the answer: %w", err)
+	}
+	return v, nil
 }

@@ -1,9 +1,9 @@
 create or replace function tinydev.cron_time_zone() returns text
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
   -- Below 1.5 the setting is accepted and ignored. GMT and UTC are one zone.
-  select case when string_to_array(tinydev.cron_version(), '.')::integer[] < array[1, 5] then 'UTC'
+  select case when tinydev.cron_release() < array[1, 5] then 'UTC'
               when coalesce(current_setting('cron.timezone', true), '') in ('', 'GMT', 'Etc/UTC') then 'UTC'
               else current_setting('cron.timezone', true) end
 $$;

@@ -6,9 +6,8 @@ declare
   v_view     tinydev.refreshable := tinydev.find_refreshable(schedule.view);
   v_parsed   jsonb := tinydev.parse_schedule(schedule.schedule);
   v_job_id   bigint;
-  v_schedule text := btrim(schedule.schedule);
+  v_schedule text := v_parsed ->> 'schedule';
   v_command  text := format('call tinydev.refresh(%L, cause => ''schedule'')', v_view.full_name);
-  v_limit    integer := current_setting('cron.max_running_jobs', true)::integer / 2;
 begin
   if coalesce(schedule.time_zone, 'UTC') not in ('UTC', 'GMT', 'Etc/UTC', tinydev.cron_time_zone())
      or (schedule.time_zone is not null and tinydev.cron_time_zone() not in ('UTC', schedule.time_zone)) then
@@ -16,10 +15,10 @@ begin
       format('leave time_zone out and write the schedule in %s', tinydev.cron_time_zone()), jsonb_build_object('time_zone', schedule.time_zone));
   end if;
   select j.jobid into v_job_id from cron.job j where j.username = current_user and tinydev.job_view(j.command) = v_view.full_name;
-  if v_parsed ->> 'kind' = 'interval' and string_to_array(tinydev.cron_version(), '.')::integer[] < array[1, 5] then
-    if tinydev.repeating_jobs() >= v_limit and not exists (
-         select from cron.job j where j.jobid = v_job_id and j.active and tinydev.job_interval(j.command) is not null) then
-      perform tinydev.fault(422, 'too_many_repeating', format('pg_cron %s runs intervals of seconds as jobs that repeat within a minute, and %s of them run already', tinydev.cron_version(), v_limit),
+  if v_parsed ->> 'kind' = 'interval' and tinydev.cron_release() < array[1, 5] then
+    if not tinydev.may_repeat(v_job_id) then
+      perform tinydev.fault(422, 'too_many_repeating',
+        format('below 1.5 (here %s) intervals of seconds are jobs that repeat within a minute, and as many run already as pg_cron has room for', tinydev.cron_version()),
         'use whole minutes (* * * * *), raise cron.max_running_jobs, or install pg_cron 1.5 or newer');
     end if;
     v_command := format('call tinydev.refresh(%L, cause => ''schedule'', every_seconds => %s)', v_view.full_name, v_parsed ->> 'seconds');

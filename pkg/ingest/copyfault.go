@@ -45,12 +45,6 @@ func (m *lineMap) find(copied int64) (int64, bool) {
 	return e.file + copied - e.copied, true
 }
 
-// isCopyFail says whether err is PostgreSQL's answer to a COPY that the client gave up.
-func isCopyFail(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.Code == "57014"
-}
-
 // copyFault turns PostgreSQL's refusal of a row into a fault; nil when err is something else.
 func copyFault(err error, table pgx.Identifier, columns []string, t *target, lines lineMap) error {
 	var e *pgconn.PgError

@@ -54,6 +54,8 @@ type Spool struct {
 	Path   string
 	Size   int64
 	SHA256 string // lower-case hexadecimal
+
+	removed func() // nil, or called by Remove
 }
 
 // NewSpool writes r to a new file (0600) in dir, which is made (0700) when it is missing. The file
@@ -107,6 +109,10 @@ func (s *Spool) Open() (*os.File, error) {
 
 // Remove deletes the file; it is no error when it is gone.
 func (s *Spool) Remove() error {
+	if s.removed != nil {
+		s.removed()
+		s.removed = nil
+	}
 	if err := os.Remove(s.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the spool file: %w", err)
 	}

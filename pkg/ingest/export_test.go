@@ -1,0 +1,4 @@
+package ingest
+
+// SpoolFault is spoolFault, for the tests.
+var SpoolFault = spoolFault

@@ -112,6 +112,9 @@ func findEncoding(raw []byte, whole bool, o Options) (encoding.Encoding, string,
 		return nil, "utf-8", 0, nil
 	}
 	found := chardet.Detect(raw)
+	if found.Encoding == "MacRoman" {
+		found.Encoding = "macintosh" // its WHATWG name
+	}
 	if enc, name, err := encodingByLabel(found.Encoding); err == nil && enc != nil && found.Confidence >= 0.2 {
 		return plainUTF16(enc, name), name, 0, nil
 	}

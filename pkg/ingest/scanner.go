@@ -170,7 +170,7 @@ func (s *Scanner) Next() (*Record, error) {
 		next, err := s.parse()
 		if err != nil {
 			s.dead = err
-			if s.badAt >= 0 && s.badAt < s.faultAt {
+			if err != io.EOF && s.readErr == nil && s.badAt >= 0 && s.badAt < s.faultAt {
 				s.dead = s.badByte()
 			}
 			return nil, s.dead

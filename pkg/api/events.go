@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
+	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/relay"
+)
+
+const (
+	streamPath     = "/v1/events/stream"
+	heartbeatEvery = 15 * time.Second
+	reconnectAfter = 2 * time.Second // what EventSource is told to wait
+)
+
+type filterParam struct {
+	Types    []string `query:"type,explode" doc:"such as view.refreshed or view.*; may be given several times"`
+	Subjects []string `query:"subject,explode" doc:"workspace.name, with * for any characters; may be given several times"`
+}
+
+type eventsInput struct {
+	After int64 `query:"after" minimum:"0" doc:"position after which to read; 0 reads from the beginning"`
+	limitParam
+	filterParam
+}
+
+type streamInput struct {
+	After       int64  `query:"after" minimum:"-1" default:"-1" doc:"position after which to start; without it the stream starts with what comes next"`
+	LastEventID string `header:"Last-Event-ID" doc:"position of the last event that was seen; wins over after"`
+	filterParam
+}
+
+func (s *Service) eventRoutes() {
+	get(s, operation("GET", "/v1/events", "read-events", "events", "Read the log of events that you may see, oldest first", 401, 422),
+		func(ctx context.Context, user *control.User, in *eventsInput) (control.EventPage, error) {
+			return user.ReadEvents(ctx, in.After, in.Limit, control.EventFilter{Types: in.Types, Subjects: in.Subjects})
+		})
+	op := operation("GET", streamPath, "stream-events", "events", "Follow the events that you may see, as server-sent events", 401, 422, 503)
+	op.Description = "Each event has its position as id and a CloudEvent as data. A reconnection with Last-Event-ID misses nothing. " +
+		"A comment with the position of the newest event comes every 15 seconds."
+	op.Responses = map[string]*huma.Response{"200": {Description: "An endless stream",
+		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
+	huma.Register(s.huma, op, s.streamEvents)
+}
+
+// streamEvents answers GET /v1/events/stream; 422 position_invalid, 503 stream_ended.
+func (s *Service) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
+	after := in.After
+	if in.LastEventID != "" {
+		position, err := strconv.ParseInt(in.LastEventID, 10, 64)
+		if err != nil || position < 0 {
+			return nil, fault.New(fault.Invalid, "position_invalid", "Last-Event-ID %q is no position", in.LastEventID).
+				WithHint("send the id of the last event that was seen")
+		}
+		after = position
+	}
+	if after < 0 {
+		// The start is told to the client, so that one who loses the stream before its first event resumes here.
+		page, err := s.user(ctx).ReadEvents(ctx, math.MaxInt64/2, 1, control.EventFilter{})
+		if err != nil {
+			return nil, fmt.Errorf("find the head: %w", err)
+		}
+		after = page.Head
+	}
+	sub, err := s.relay.Subscribe(ctx, auth.RoleFrom(ctx), after, relay.Filter{Types: in.Types, Subjects: in.Subjects})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		defer sub.Close()
+		hctx.SetHeader("Content-Type", "text/event-stream; charset=utf-8")
+		hctx.SetHeader("X-Accel-Buffering", "no") // nginx would keep events back
+		hctx.SetStatus(http.StatusOK)
+		_, response := unwrap(hctx)
+		if err := s.send(ctx, response, sub, after); err != nil {
+			s.log.DebugContext(ctx, "a stream ended", "request_id", requestFrom(ctx).id, "error", err)
+		}
+	}}, nil
+}
+
+// send writes events until the client is gone or the subscription ends. What is waiting goes out in one write.
+func (s *Service) send(ctx context.Context, w http.ResponseWriter, sub *relay.Subscription, start int64) error {
+	flush := http.NewResponseController(w).Flush
+	if _, err := fmt.Fprintf(w, "retry: %d\nid: %d\n\n", reconnectAfter.Milliseconds(), start); err != nil {
+		return err
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	heartbeat := time.NewTicker(heartbeatEvery)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-heartbeat.C:
+			if _, err := fmt.Fprintf(w, ": head %d\n\n", s.relay.Head()); err != nil {
+				return err
+			}
+		case event, ok := <-sub.Events():
+			sent := 0
+			for more := true; more; {
+				if !ok {
+					return sub.Err()
+				}
+				if _, err := w.Write(event.SSE); err != nil {
+					return err
+				}
+				sent++
+				select {
+				case event, ok = <-sub.Events():
+				default:
+					more = false
+				}
+			}
+			s.metrics.StreamEvents.Add(float64(sent))
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,341 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"reflect"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
+)
+
+// maxFieldBytes limits a field of a form other than the file.
+const maxFieldBytes = 64 << 10
+
+// streamed is an input whose body the handler reads by itself.
+type streamed struct {
+	contentType string
+	reader      io.Reader
+}
+
+// Resolve implements huma.Resolver.
+func (b *streamed) Resolve(ctx huma.Context) []error {
+	b.contentType, b.reader = ctx.Header("Content-Type"), ctx.BodyReader()
+	return nil
+}
+
+type uploadInput struct {
+	dryRun
+	streamed
+}
+
+type previewInput struct{ streamed }
+
+type appendInput struct {
+	nameParam
+	dryRun
+	Source    string `query:"source" maxLength:"255" doc:"name of the file, for the ledger"`
+	Encoding  string `query:"encoding" doc:"such as utf-8 or windows-1252; default detected"`
+	Delimiter string `query:"delimiter" doc:"one character, or comma, semicolon, tab, pipe; default detected"`
+	Names     string `query:"names" enum:"exact,snake_case" doc:"what is done to header names"`
+	Force     bool   `query:"force" doc:"load content again that was loaded into this table before"`
+	streamed
+}
+
+type uploadsInput struct {
+	After int64 `query:"after" minimum:"0" doc:"upload_id of the last one of the page before"`
+	limitParam
+}
+
+type uploadPage struct {
+	Uploads []control.Upload `json:"uploads" doc:"newest first"`
+	Next    *int64           `json:"next" doc:"ask again with after=next; null when this is all"`
+}
+
+type uploadParam struct {
+	UploadID int64 `path:"id" doc:"upload_id"`
+}
+
+func (s *Service) uploadRoutes() {
+	for path, id := range map[string]string{"/v1/uploads": "upload", "/upload-file": "upload-file"} {
+		op := operation("POST", path, id, "uploads", "Load a file into a table, which is created when it does not exist; all of it or nothing", 401, 403, 404, 408, 409, 413, 415, 422, 507)
+		op.Description = "Fields may come in any order as long as table or all of them stand before the file, which is then streamed; a file that comes before table is spooled first."
+		op.RequestBody = formBody(true)
+		op.DefaultStatus = http.StatusCreated
+		op.Responses = s.answers(http.StatusCreated, reflect.TypeFor[ingest.Loaded]())
+		huma.Register(s.huma, op, s.upload)
+	}
+	preview := operation("POST", "/v1/uploads/preview", "preview-upload", "uploads", "Show the columns that would be inferred from a file, and its first rows; nothing is stored", 401, 408, 413, 415, 422)
+	preview.RequestBody = formBody(false)
+	huma.Register(s.huma, preview, s.previewUpload)
+
+	get(s, operation("GET", "/v1/uploads", "list-uploads", "uploads", "List the loads that you may see, newest first", 401),
+		func(ctx context.Context, user *control.User, in *uploadsInput) (uploadPage, error) {
+			list, err := user.Uploads(ctx, in.After, in.Limit)
+			return uploadPage{orEmpty(list), next(list, in.Limit, func(u control.Upload) int64 { return u.UploadID })}, err
+		})
+	get(s, operation("GET", "/v1/uploads/{id}", "describe-upload", "uploads", "Describe a load", 401, 404),
+		func(ctx context.Context, user *control.User, in *uploadParam) (control.Upload, error) {
+			return user.DescribeUpload(ctx, in.UploadID)
+		})
+
+	file := operation("POST", "/v1/tables/{name}/rows", "append-rows", "tables", "Append a file, which is the body, to a table", 401, 403, 404, 408, 409, 413, 422)
+	file.RequestBody = &huma.RequestBody{Required: true, Description: "a CSV file", Content: map[string]*huma.MediaType{
+		"text/csv": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}, "application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}
+	file.DefaultStatus = http.StatusCreated
+	file.Responses = s.answers(http.StatusCreated, reflect.TypeFor[ingest.Loaded]())
+	huma.Register(s.huma, file, s.appendRows)
+}
+
+// formBody describes the form of an upload.
+func formBody(load bool) *huma.RequestBody {
+	text := func(doc string) *huma.Schema { return &huma.Schema{Type: huma.TypeString, Description: doc} }
+	form := &huma.Schema{Type: huma.TypeObject, Required: []string{"file"}, Properties: map[string]*huma.Schema{
+		"file":      {Type: huma.TypeString, Format: "binary", Description: "a CSV file"},
+		"encoding":  text("such as utf-8 or windows-1252; default detected"),
+		"delimiter": text("one character, or comma, semicolon, tab, pipe; default detected"),
+		"names":     {Type: huma.TypeString, Enum: []any{"exact", "snake_case"}, Description: "what is done to header names; default exact"},
+		"types":     text(`types of columns instead of inferred ones, as JSON: {"Zip":"text"}`),
+	}}
+	if load {
+		form.Required = []string{"table", "file"}
+		form.Properties["table"] = text("name, or workspace.name")
+		form.Properties["force"] = &huma.Schema{Type: huma.TypeBoolean, Description: "load content again that was loaded into this table before"}
+	}
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: form}}}
+}
+
+// upload answers POST /v1/uploads and /upload-file: 201 with the load; 409 already_loaded; 413 file_too_large; 415
+// media_type_unsupported; 422 table_missing, field_unknown, field_late and what the loader finds in the file.
+func (s *Service) upload(ctx context.Context, in *uploadInput) (*changed, error) {
+	form, err := s.readForm(in.streamed, true)
+	if err != nil {
+		return nil, err
+	}
+	defer form.close()
+	if form.request.Table == "" {
+		return nil, fault.New(fault.Invalid, "table_missing", "the form has no field table").WithHint("send -F table=NAME -F file=@FILE")
+	}
+	form.request.DryRun = in.DryRun
+	return s.load(ctx, form.request, form.file)
+}
+
+// appendRows answers POST /v1/tables/{name}/rows: 201 with the load; 404 table_not_found, and as upload.
+func (s *Service) appendRows(ctx context.Context, in *appendInput) (*changed, error) {
+	if _, err := s.user(ctx).DescribeTable(ctx, in.Name); fault.KindOf(err) == fault.NotFound {
+		return nil, fmt.Errorf("append to %s: %w", in.Name, err)
+	}
+	return s.load(ctx, ingest.LoadRequest{Table: in.Name, Source: in.Source, Force: in.Force, DryRun: in.DryRun, Options: ingest.Options{
+		Encoding: in.Encoding, Delimiter: in.Delimiter, Names: in.Names, MaxCellBytes: s.cell}}, in.reader)
+}
+
+func (s *Service) load(ctx context.Context, req ingest.LoadRequest, file io.Reader) (*changed, error) {
+	loaded, sql, err := s.loader.Load(ctx, s.user(ctx).Role, req, &counted{file, s})
+	if err != nil {
+		return nil, fmt.Errorf("load into %s: %w", req.Table, err)
+	}
+	if req.DryRun {
+		return &changed{http.StatusOK, plan{sql}}, nil
+	}
+	return &changed{http.StatusCreated, loaded}, nil
+}
+
+// counted adds what is read to the metrics.
+type counted struct {
+	io.Reader
+	s *Service
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.s.metrics.UploadBytes.Add(float64(n))
+	return n, err
+}
+
+// previewUpload answers POST /v1/uploads/preview: 200 with columns, rows and a sample.
+func (s *Service) previewUpload(ctx context.Context, in *previewInput) (*body[ingest.Preview], error) {
+	form, err := s.readForm(in.streamed, false)
+	if err != nil {
+		return nil, err
+	}
+	defer form.close()
+	preview, err := s.loader.Preview(ctx, form.request.Options, form.file)
+	if err != nil {
+		return nil, fmt.Errorf("preview: %w", err)
+	}
+	return &body[ingest.Preview]{preview}, nil
+}
+
+// uploadForm is a form up to its file.
+type uploadForm struct {
+	request ingest.LoadRequest
+	file    io.Reader
+	spool   *ingest.Spool
+	opened  *os.File
+	seen    map[string]bool
+	load    bool
+}
+
+// readForm reads the fields before the file, which is then file. When the table is not known yet, the file is spooled and the
+// rest of the form read first. close has to be called.
+func (s *Service) readForm(in streamed, load bool) (*uploadForm, error) {
+	media, params, err := mime.ParseMediaType(in.contentType)
+	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
+		return nil, fault.New(fault.Invalid, "media_type_unsupported", "an upload is a form of type multipart/form-data").
+			WithHint("send it as curl -F table=NAME -F file=@FILE does")
+	}
+	form := &uploadForm{seen: map[string]bool{}, load: load}
+	form.request.Options.MaxCellBytes = s.cell
+	parts := multipart.NewReader(in.reader, params["boundary"])
+	for {
+		part, err := parts.NextRawPart()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			form.close()
+			return nil, formFault(err)
+		}
+		if part.FormName() != "file" {
+			if err := form.field(part); err != nil {
+				form.close()
+				return nil, err
+			}
+			continue
+		}
+		if form.spool != nil {
+			form.close()
+			return nil, fault.New(fault.Invalid, "file_repeated", "the form has several files").WithHint("send one file a request")
+		}
+		form.request.Source = part.FileName()
+		if !load || form.request.Table != "" {
+			form.file = &lastPart{part: part, parts: parts, form: form}
+			return form, nil
+		}
+		if form.spool, err = ingest.NewSpool(part, s.loader.SpoolDir, s.loader.MaxUploadBytes); err != nil {
+			return nil, formFault(err)
+		}
+	}
+	if form.spool == nil {
+		return nil, fault.New(fault.Invalid, "file_missing", "the form has no file").WithHint("send -F file=@FILE")
+	}
+	if form.opened, err = form.spool.Open(); err != nil {
+		form.close()
+		return nil, err
+	}
+	form.file = form.opened
+	return form, nil
+}
+
+func (f *uploadForm) close() {
+	if f.opened != nil {
+		_ = f.opened.Close() // it was only read
+	}
+	if f.spool != nil {
+		_ = f.spool.Remove() // the next start empties the spool
+	}
+}
+
+// field reads one field into the request.
+func (f *uploadForm) field(part *multipart.Part) error {
+	name := part.FormName()
+	text, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
+	if err != nil {
+		return formFault(err)
+	}
+	if len(text) > maxFieldBytes {
+		return fault.New(fault.TooLarge, "field_too_large", "the field %s is larger than %d bytes", name, maxFieldBytes).With("field", name)
+	}
+	if f.seen[name] {
+		return fault.New(fault.Invalid, "field_repeated", "the field %s comes twice", name).With("field", name)
+	}
+	f.seen[name] = true
+	value, options := string(text), &f.request.Options
+	switch {
+	case name == "table" && f.load:
+		f.request.Table = value
+	case name == "force" && f.load:
+		if f.request.Force, err = strconv.ParseBool(value); err != nil {
+			return fault.New(fault.Invalid, "field_invalid", "the field force is %q", value).WithHint("send true or false").With("field", name)
+		}
+	case name == "encoding":
+		options.Encoding = value
+	case name == "delimiter":
+		options.Delimiter = value
+	case name == "names":
+		options.Names = value
+	case name == "types":
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		if err := decoder.Decode(&options.Types); err != nil || decoder.More() {
+			return fault.New(fault.Invalid, "field_invalid", "the field types is not a JSON object of texts").
+				WithHint(`send {"Zip":"text","Born":"date"}`).With("field", name)
+		}
+	default:
+		return fault.New(fault.Invalid, "field_unknown", "an upload has no field %q", name).
+			WithHint("fields are table, file, force, encoding, delimiter, names and types").With("field", name)
+	}
+	return nil
+}
+
+// lastPart is the file of a form that is streamed. Before it tells of its end it reads the rest of the form: a field that comes
+// after the file came too late, and must not be passed over in silence.
+type lastPart struct {
+	part  *multipart.Part
+	parts *multipart.Reader
+	form  *uploadForm
+	err   error
+}
+
+func (l *lastPart) Read(p []byte) (int, error) {
+	if l.err != nil {
+		return 0, l.err
+	}
+	n, err := l.part.Read(p)
+	switch {
+	case err == io.EOF:
+		l.err = l.rest()
+	case err != nil:
+		l.err = formFault(err)
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return 0, l.err
+}
+
+func (l *lastPart) rest() error {
+	part, err := l.parts.NextRawPart()
+	switch {
+	case err == io.EOF:
+		return io.EOF
+	case err != nil:
+		return formFault(err)
+	case part.FormName() == "file":
+		return fault.New(fault.Invalid, "file_repeated", "the form has several files").WithHint("send one file a request")
+	}
+	return fault.New(fault.Invalid, "field_late", "the field %s comes after the file, which was streamed already", part.FormName()).
+		WithHint("send it before the file; nothing was loaded").With("field", part.FormName())
+}
+
+// formFault says that a form cannot be read; what the body's reader found stays as it is.
+func formFault(err error) error {
+	if fault.As(err) != nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return fault.New(fault.Invalid, "form_invalid", "the form cannot be read: %v", err).WithHint("send it as curl -F does").Because(err)
+}

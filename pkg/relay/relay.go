@@ -28,6 +28,7 @@ const (
 	placeAtOnce   = 1000
 	readAtOnce    = 500
 	catchUpsAtOne = 4 // slow subscribers that may read from the log at the same time
+	retryAfter    = 500 * time.Millisecond
 	heartbeat     = "heartbeat"
 )
 
@@ -129,7 +130,8 @@ func (r *Relay) place(ctx context.Context) {
 		err := r.pool.QueryRow(ctx, "select head, placed from tinydev_impl.place($1)", placeAtOnce).Scan(&head, &placed)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.log.Warn("events are not placed, trying again", "error", err, "in", pollEvery)
+				r.log.Warn("events are not placed, trying again", "error", err, "in", retryAfter)
+				time.AfterFunc(retryAfter, r.wake)
 			}
 			return
 		}

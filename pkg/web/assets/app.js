@@ -1,0 +1,5 @@
+// The pages work without this: it adds relative times that move, previews without a reload, upload progress and live events.
+import "./times.js";
+import "./forms.js";
+import "./upload.js";
+import "./events.js";

@@ -1,0 +1,197 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+)
+
+// event is a CloudEvent as a page shows it. assets/events.js makes the same of one that arrives live.
+type event struct {
+	Position string
+	Type     string // without "tinydev."
+	Subject  string
+	Actor    string
+	Time     time.Time
+	Failed   bool
+	Warning  bool
+	Message  string // of a failure
+	Facts    []fact
+	JSON     string // data, indented
+}
+
+// fact is one entry of an event's data that is neither null nor the message.
+type fact struct{ Key, Value string }
+
+// Kind is the part of the type before the dot: view, table.
+func (e event) Kind() string { kind, _, _ := strings.Cut(e.Type, "."); return kind }
+
+// eventTypes are offered in the filter; others can be typed.
+var eventTypes = []string{
+	"view.*", "view.refreshed", "view.failed", "view.created", "view.replaced", "view.dropped", "table.*", "table.created", "table.loaded", "table.dropped",
+}
+
+// Numbers of events: on the page of events, which keeps as many when more arrive, and on the first page.
+const (
+	eventsShown = 200
+	homeEvents  = 8
+)
+
+// eventList is the list that assets/events.js goes on with: from position After, at most Cap entries.
+type eventList struct {
+	Events        []event
+	After         int64
+	Cap           int
+	Type, Subject string
+}
+
+// eventsPage is the list with its filter.
+type eventsPage struct {
+	List     eventList
+	Types    []string
+	Subjects []string
+}
+
+// listEvents answers GET /events?type=&subject=.
+func listEvents(v *visit) error {
+	p := eventsPage{Types: eventTypes}
+	var err error
+	if p.List, err = v.latest(strings.TrimSpace(v.QueryParam("type")), strings.TrimSpace(v.QueryParam("subject")), eventsShown); err != nil {
+		return err
+	}
+	for _, kind := range []string{control.Tables, control.Views} {
+		relations, err := v.user.Relations(v.ctx(), kind, "", listLimit)
+		if err != nil {
+			return err
+		}
+		for _, r := range relations {
+			p.Subjects = append(p.Subjects, r.Name)
+		}
+	}
+	return v.show(http.StatusOK, "events", "events", "Events", p)
+}
+
+// Bounds of looking back for events that fit a filter: each step looks ten times as far, and the last as far as one call may.
+const (
+	firstWindow = 500
+	lastWindow  = 50_000
+	perCall     = 1000
+)
+
+// latest gives the newest limit events that fit, newest first, from the last 50,000 positions of the log.
+func (v *visit) latest(typeFilter, subject string, limit int) (eventList, error) {
+	list := eventList{Cap: limit, Type: typeFilter, Subject: subject}
+	var filter control.EventFilter
+	if typeFilter != "" {
+		filter.Types = []string{typeFilter}
+	}
+	if subject != "" {
+		filter.Subjects = []string{subject}
+	}
+	start, err := v.user.ReadEvents(v.ctx(), 0, 1, control.EventFilter{})
+	if err != nil {
+		return list, err
+	}
+	list.After = start.Head
+	var raw []json.RawMessage
+	for window := int64(firstWindow); ; window *= 10 {
+		after := max(0, start.Head-window)
+		if raw, err = v.newest(after, start.Head, limit, filter); err != nil {
+			return list, err
+		}
+		if len(raw) >= limit || after == 0 || window >= lastWindow {
+			break
+		}
+	}
+	for i := len(raw) - 1; i >= 0; i-- {
+		e, err := readEvent(raw[i])
+		if err != nil {
+			return list, err
+		}
+		list.Events = append(list.Events, e)
+	}
+	return list, nil
+}
+
+// newest reads from after to head and keeps the last limit events, oldest first.
+func (v *visit) newest(after, head int64, limit int, filter control.EventFilter) ([]json.RawMessage, error) {
+	var kept []json.RawMessage
+	for after < head {
+		page, err := v.user.ReadEvents(v.ctx(), after, perCall, filter)
+		if err != nil {
+			return nil, err
+		}
+		for _, each := range page.Events {
+			var place struct{ ID string }
+			if err := json.Unmarshal(each, &place); err != nil {
+				return nil, fmt.Errorf("read an event: %w", err)
+			}
+			// What came after head the live list brings.
+			if position, err := strconv.ParseInt(place.ID, 10, 64); err == nil && position <= head {
+				kept = append(kept, each)
+			}
+		}
+		kept = kept[max(0, len(kept)-limit):]
+		after = page.Next
+	}
+	return kept, nil
+}
+
+// readEvent decodes a CloudEvent.
+func readEvent(raw []byte) (event, error) {
+	var c struct {
+		ID, Type, Subject, Actor string
+		Time                     time.Time
+		Data                     json.RawMessage
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return event{}, fmt.Errorf("read an event: %w", err)
+	}
+	e := event{Position: c.ID, Type: strings.TrimPrefix(c.Type, "tinydev."), Subject: c.Subject, Actor: c.Actor, Time: c.Time.UTC()}
+	e.Failed = strings.HasSuffix(e.Type, "failed")
+	e.Warning = strings.HasSuffix(e.Type, ".missed") || strings.HasSuffix(e.Type, ".skipped")
+	var pretty bytes.Buffer
+	if len(c.Data) == 0 || json.Indent(&pretty, c.Data, "", "  ") != nil {
+		return e, nil
+	}
+	e.JSON = pretty.String()
+	e.Message, e.Facts = facts(c.Data)
+	return e, nil
+}
+
+// facts lists the entries of a JSON object in its order, without nulls; message stands for itself. Other JSON has none.
+func facts(data []byte) (message string, list []fact) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return "", nil
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return message, list
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return message, list
+		}
+		text := string(value)
+		var s string
+		if json.Unmarshal(value, &s) == nil {
+			text = s
+		}
+		switch name := fmt.Sprint(key); {
+		case string(value) == "null":
+		case name == "message":
+			message = text
+		default:
+			list = append(list, fact{name, cell(text)})
+		}
+	}
+	return message, list
+}

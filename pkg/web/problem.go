@@ -1,0 +1,185 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+)
+
+// problem is an error as a page shows it.
+type problem struct {
+	Status   int
+	Code     string
+	Message  string
+	Hint     string
+	Mistakes []mistake   // in a file
+	Lines    []queryLine // of the user's SQL around the error
+	Line     int64       // in the user's SQL, from 1
+	Column   int64       // in characters, from 1
+	Lists    []namedList // columns that are missing and so on
+	UploadID int64       // the load that brought the same content before
+}
+
+// mistake is one thing wrong in a file. Line is 0 and texts are "" where not known.
+type mistake struct {
+	Line                        int64
+	Column, Value, Reason, Hint string
+}
+
+// queryLine is one line of SQL; in the one with the error Marked is what is wrong and Caret points at it.
+type queryLine struct {
+	Number                       int
+	Before, Marked, After, Caret string
+}
+
+type namedList struct {
+	Name  string
+	Items []string
+}
+
+// explain turns an error into a problem; nil for nil. query is the user's SQL that the error may be about, or "".
+func (v *visit) explain(err error, query string) *problem {
+	if err == nil {
+		return nil
+	}
+	e := fault.As(err)
+	if e == nil || e.Kind == fault.Internal {
+		if !errors.Is(err, context.Canceled) {
+			v.internal("a page failed", err)
+		}
+		return &problem{Status: http.StatusInternalServerError, Code: "internal", Message: "Something went wrong on the server.",
+			Hint: "Nothing was changed unless it says so. Try again; the server's log has the details."}
+	}
+	p := &problem{Status: e.Kind.Status(), Code: e.Code, Message: sentence(e.Message), Hint: sentence(e.Hint)}
+	p.Line, p.Column = number(e.Fields["line"]), number(e.Fields["column"])
+	if query != "" && p.Line > 0 && p.Column > 0 {
+		p.Lines = excerpt(query, int(p.Line), int(p.Column))
+	}
+	if query == "" {
+		p.Mistakes = mistakes(e)
+	}
+	for _, list := range []struct{ key, name string }{
+		{"dependents", "Used by"}, {"extra", "Only in the file"}, {"missing", "Needed by the table, not in the file"},
+		{"ambiguous", "Fit more than one column"}, {"generated", "Filled in by PostgreSQL, cannot be loaded"}, {"available", "What there is"},
+	} {
+		if items := texts(e.Fields[list.key]); len(items) > 0 {
+			p.Lists = append(p.Lists, namedList{list.name, items})
+		}
+	}
+	p.UploadID = number(e.Fields["upload_id"])
+	return p
+}
+
+// mistakes reads what ingest says about a file: one place in the fault's own fields, or several in "errors".
+func mistakes(e *fault.Error) []mistake {
+	read := func(fields map[string]any) mistake {
+		text := func(key string) string { s, _ := fields[key].(string); return s }
+		return mistake{Line: number(fields["line"]), Column: text("column"), Value: text("value"), Reason: text("reason"), Hint: sentence(text("hint"))}
+	}
+	if list, ok := e.Fields["errors"].([]map[string]any); ok {
+		all := make([]mistake, len(list))
+		for i, fields := range list {
+			all[i] = read(fields)
+		}
+		return all
+	}
+	if m := read(e.Fields); m.Line > 0 {
+		return []mistake{m}
+	}
+	return nil
+}
+
+// excerpt gives the line of the error and two on each side. line and column count from 1, column in characters.
+func excerpt(query string, line, column int) []queryLine {
+	all := strings.Split(query, "\n")
+	if line > len(all) {
+		return nil
+	}
+	var lines []queryLine
+	for n := max(1, line-2); n <= min(len(all), line+2); n++ {
+		text := strings.TrimSuffix(all[n-1], "\r")
+		if n != line {
+			lines = append(lines, queryLine{Number: n, Before: text})
+			continue
+		}
+		runes := []rune(text)
+		from := min(column-1, len(runes))
+		to := from
+		for to < len(runes) && isWord(runes[to]) {
+			to++
+		}
+		if to == from && to < len(runes) {
+			to++
+		}
+		pointer := strings.Map(func(r rune) rune {
+			if r == '\t' {
+				return r
+			}
+			return ' '
+		}, string(runes[:from])) + "^"
+		lines = append(lines, queryLine{Number: n, Before: string(runes[:from]), Marked: string(runes[from:to]), After: string(runes[to:]), Caret: pointer})
+	}
+	return lines
+}
+
+func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+// number reads an integer of a fault's fields, which come from Go and from JSON; 0 when there is none.
+func number(value any) int64 {
+	switch n := value.(type) {
+	case int:
+		return int64(n)
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	}
+	return 0
+}
+
+func texts(value any) []string {
+	switch list := value.(type) {
+	case []string:
+		return list
+	case []any:
+		var out []string
+		for _, item := range list {
+			if s, ok := item.(string); ok {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return ""
+	}
+	first, rest := text[:1], text[1:]
+	if second, _, _ := strings.Cut(rest, " "); strings.ToLower(second) == second { // not an acronym, nor a name such as iPod
+		first = strings.ToUpper(first)
+	}
+	text = first + rest
+	if !strings.ContainsRune(".!?)", rune(text[len(text)-1])) {
+		text += "."
+	}
+	return text
+}
+
+// problem answers with the error's own page, or its block.
+func (v *visit) problem(err error) error {
+	if v.Response().Committed {
+		v.internal("a page broke off", err)
+		return nil
+	}
+	p := v.explain(err, "")
+	return v.show(p.Status, "problem", "", "It did not work", p)
+}

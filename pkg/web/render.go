@@ -1,0 +1,150 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+)
+
+// pages are the parsed templates, one set for each page, and the assets.
+type pages struct {
+	sets   map[string]*template.Template
+	assets map[string]asset
+}
+
+type asset struct {
+	contentType string
+	etag        string
+	body        []byte
+}
+
+func parsePages() (pages, error) {
+	p := pages{sets: map[string]*template.Template{}, assets: map[string]asset{}}
+	shared, err := template.New("").Funcs(functions).ParseFS(embedded, "templates/shared/*.html")
+	if err != nil {
+		return p, err
+	}
+	names, err := fs.Glob(embedded, "templates/*.html")
+	if err != nil {
+		return p, err
+	}
+	for _, name := range names {
+		set, err := shared.Clone()
+		if err == nil {
+			set, err = set.ParseFS(embedded, name)
+		}
+		if err != nil {
+			return p, err
+		}
+		p.sets[strings.TrimSuffix(path.Base(name), ".html")] = set
+	}
+	return p, p.readAssets()
+}
+
+func (p *pages) readAssets() error {
+	entries, err := fs.ReadDir(embedded, "assets")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		body, err := fs.ReadFile(embedded, "assets/"+entry.Name())
+		if err != nil {
+			return err
+		}
+		contentType := mime.TypeByExtension(path.Ext(entry.Name()))
+		if path.Ext(entry.Name()) == ".js" { // some systems' tables say otherwise, and a module has to be this
+			contentType = "text/javascript; charset=utf-8"
+		}
+		sum := sha256.Sum256(body)
+		p.assets[entry.Name()] = asset{contentType: contentType, etag: `"` + hex.EncodeToString(sum[:8]) + `"`, body: body}
+	}
+	return nil
+}
+
+// view is what every template gets.
+type page struct {
+	Title   string
+	Section string // which entry of the navigation is current
+	Role    string // "" before sign-in
+	Now     time.Time
+	Notice  string
+	Data    any
+}
+
+// show answers with a page, or with the one block of it that our modules asked for.
+func (v *visit) show(status int, name, section, title string, data any) error {
+	p := page{Title: title, Section: section, Now: v.now, Notice: notice(v.QueryParam("done"), v.QueryParam("n")), Data: data}
+	if v.user != nil {
+		p.Role = v.user.Role
+	}
+	set, ok := v.web.pages.sets[name]
+	if !ok {
+		return fmt.Errorf("show the page %s: there is no such template", name)
+	}
+	block := "layout"
+	if fragment := v.Request().Header.Get(fragmentHeader); fragment != "" && set.Lookup("fragment-"+fragment) != nil {
+		block = "fragment-" + fragment
+	}
+	var out bytes.Buffer
+	if err := set.ExecuteTemplate(&out, block, p); err != nil {
+		return fmt.Errorf("show the page %s: %w", name, err)
+	}
+	return v.HTMLBlob(status, out.Bytes())
+}
+
+// back sends the browser to a page after a change was made (303, so that a reload does not repeat it). Modules, which cannot see
+// where a redirect leads, get 201 with the place in Location.
+func (v *visit) back(place string) error {
+	if v.Request().Header.Get(fragmentHeader) != "" {
+		v.Response().Header().Set("Location", place)
+		return v.NoContent(http.StatusCreated)
+	}
+	return v.Redirect(http.StatusSeeOther, place)
+}
+
+// notices are what a page says after the change that led to it; the text never comes from the address.
+var notices = map[string]string{
+	"loaded":    "Loaded %s rows.",
+	"created":   "The view is made and filled: %s rows.",
+	"replaced":  "The view has its new query: %s rows.",
+	"refreshed": "Refreshed: %s rows.",
+	"scheduled": "The schedule is saved; PostgreSQL runs it from now on.",
+	"paused":    "The job is paused.",
+	"resumed":   "The job runs again.",
+	"removed":   "The job is removed; the view stays as it is.",
+	"dropped":   "It is dropped.",
+}
+
+func notice(code, number string) string {
+	text := notices[code]
+	if !strings.Contains(text, "%s") {
+		return text
+	}
+	var n int64
+	if _, err := fmt.Sscan(number, &n); err != nil {
+		return ""
+	}
+	text = fmt.Sprintf(text, count(n))
+	if n == 1 {
+		text = strings.Replace(text, " rows.", " row.", 1)
+	}
+	return text
+}
+
+// grid is a table of rows for the template "grid".
+type grid struct {
+	Label   string
+	Columns []control.Column
+	Rows    [][]*string
+	More    bool
+}

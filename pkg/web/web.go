@@ -1,0 +1,195 @@
+// Package web serves the pages: HTML made on the server, plain forms, and small ES modules that add live events and previews.
+//
+// It decides nothing: each page is a few calls of pkg/control or of the loader, in the user's own session. html/template is what
+// keeps data from becoming markup, so nothing here makes a template.HTML, and the pages' policy forbids inline script and style.
+package web
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
+)
+
+//go:embed assets templates
+var embedded embed.FS
+
+// policy lets pages load what this server embeds and nothing else, and run no inline script or style.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// fragmentHeader is sent by our modules: the answer is then one block of the page, named by its value, instead of all of it.
+const fragmentHeader = "Tinydev-Fragment"
+
+// Loader turns files into tables; *ingest.Loader is one.
+type Loader interface {
+	Load(ctx context.Context, role string, request ingest.LoadRequest, body io.Reader) (ingest.Loaded, []string, error)
+	Preview(ctx context.Context, options ingest.Options, body io.Reader) (ingest.Preview, error)
+}
+
+// Authenticator says which role a request runs as. A request without valid credentials gets a fault of kind unauthentic.
+type Authenticator interface {
+	Role(ctx context.Context, r *http.Request) (string, error)
+}
+
+// Options are what the pages need.
+type Options struct {
+	Control *control.Control
+	Loader  Loader
+	Auth    Authenticator
+	// SpoolDir keeps files between their preview and their load; it is made when missing. ingest.CleanSpool empties it.
+	SpoolDir string
+	// UploadLimit is the most bytes of one file; 0 is no limit.
+	UploadLimit int64
+	Logger      *slog.Logger
+}
+
+// Web serves the pages. Close it after the HTTP server has stopped.
+type Web struct {
+	options    Options
+	pages      pages
+	drafts     *drafts
+	protection *http.CrossOriginProtection
+}
+
+// New parses the templates. An error is a mistake in what is embedded or missing in options.
+func New(options Options) (*Web, error) {
+	if options.Control == nil || options.Loader == nil || options.Auth == nil || options.SpoolDir == "" {
+		return nil, errors.New("make the pages: control, loader, auth and spool folder are needed")
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	parsed, err := parsePages()
+	if err != nil {
+		return nil, fmt.Errorf("make the pages: %w", err)
+	}
+	return &Web{
+		options: options, pages: parsed, protection: http.NewCrossOriginProtection(),
+		drafts: newDrafts(options.SpoolDir, options.UploadLimit),
+	}, nil
+}
+
+// Close removes the files that were previewed and not loaded.
+func (w *Web) Close() error { return w.drafts.close() }
+
+// Register adds the pages to e: / and what stands in the list, and /assets. What answers POST /login, GET /v1/events/stream and
+// the links to /docs is somebody else's.
+func (w *Web) Register(e *echo.Echo) {
+	get := func(path string, h handler) { e.GET(path, w.page(h)) }
+	post := func(path string, h handler) { e.POST(path, w.page(h)) }
+
+	e.GET("/assets/:name", w.asset)
+	e.GET("/login", w.login)
+
+	get("/", home)
+
+	get("/load", chooseFile)
+	post("/load", receiveFile)
+	get("/load/draft", showDraft)
+	post("/load/draft", loadDraft)
+
+	get("/tables", listTables)
+	get("/table", showTable)
+	get("/table/drop", confirmDropTable)
+	post("/table/drop", dropTable)
+	get("/download", download)
+
+	get("/views", listViews)
+	get("/view", showView)
+	get("/views/new", newView)
+	post("/views/new", createView)
+	get("/view/replace", editView)
+	post("/view/replace", replaceView)
+	post("/view/refresh", refreshView)
+	get("/view/drop", confirmDropView)
+	post("/view/drop", dropView)
+
+	get("/jobs", listJobs)
+	get("/job", showJob)
+	post("/job/active", setActive)
+	get("/job/remove", confirmRemoveJob)
+	post("/job/remove", removeJob)
+	get("/schedule", newSchedule)
+	post("/schedule", saveSchedule)
+
+	get("/events", listEvents)
+}
+
+// handler answers one request of a user.
+type handler func(*visit) error
+
+// visit is one request, with its user.
+type visit struct {
+	echo.Context
+	web  *Web
+	user *control.User
+	now  time.Time
+}
+
+func (v *visit) ctx() context.Context { return v.Request().Context() }
+
+// internal logs an error that does not reach the visitor's page.
+func (v *visit) internal(message string, err error) {
+	v.web.options.Logger.ErrorContext(v.ctx(), message, "path", v.Request().URL.Path, "error", err)
+}
+
+// page finds the user, refuses requests that another site made, and shows errors that h did not show itself.
+func (w *Web) page(h handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		secure(c)
+		v := &visit{Context: c, web: w, now: time.Now().UTC()}
+		if err := w.protection.Check(c.Request()); err != nil {
+			return v.problem(fault.New(fault.Forbidden, "cross_origin", "this form was sent from another site").
+				WithHint("open the page itself and try there").Because(err))
+		}
+		role, err := w.options.Auth.Role(v.ctx(), c.Request())
+		if fault.KindOf(err) == fault.Unauthentic {
+			return v.showLogin(http.StatusUnauthorized)
+		}
+		if err != nil {
+			return v.problem(err)
+		}
+		v.user = w.options.Control.As(role)
+		if err := h(v); err != nil {
+			return v.problem(err)
+		}
+		return nil
+	}
+}
+
+// secure sets the headers of every page.
+func secure(c echo.Context) {
+	h := c.Response().Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// asset answers GET /assets/:name. Browsers ask again each time, by ETag, so that a new binary is seen at once.
+func (w *Web) asset(c echo.Context) error {
+	secure(c)
+	a, ok := w.pages.assets[c.Param("name")]
+	if !ok {
+		return echo.ErrNotFound
+	}
+	h := c.Response().Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", a.etag)
+	if c.Request().Header.Get("If-None-Match") == a.etag {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return c.Blob(http.StatusOK, a.contentType, a.body)
+}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,6 +31,8 @@ type Options struct {
 	// everybody on the schema public and on other databases are taken back. An adopted database is left as it is.
 	Private bool
 	Logger  *slog.Logger
+	// LockTimeout is how long to wait for another installation; 0 means 30 s.
+	LockTimeout time.Duration
 	// Source replaces the embedded SQL, for tests.
 	Source *Source
 }
@@ -76,6 +79,10 @@ func Install(ctx context.Context, conn *pgx.Conn, opts Options) error {
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 	if err := install(ctx, conn, source, opts); err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == lockNotAvailable {
+			err = lockedBy(context.WithoutCancel(ctx), conn, tx, err)
+		}
 		return fmt.Errorf("install the schema: %w", postgres.Fault(err, ""))
 	}
 	if err := tx.Commit(ctx); err != nil {
@@ -85,7 +92,7 @@ func Install(ctx context.Context, conn *pgx.Conn, opts Options) error {
 }
 
 func install(ctx context.Context, conn *pgx.Conn, source *Source, opts Options) error {
-	if err := lock(ctx, conn); err != nil {
+	if err := lock(ctx, conn, opts.LockTimeout); err != nil {
 		return err
 	}
 	if _, err := conn.Exec(ctx, "create extension if not exists pg_cron; create schema if not exists tinydev_impl"); err != nil {
@@ -116,24 +123,38 @@ func install(ctx context.Context, conn *pgx.Conn, source *Source, opts Options) 
 	return err
 }
 
-// lock makes installers wait for each other. The key is ours alone by a private table, but the very first time there is no
-// table yet, and an advisory key may be held by any user: hence the time limit and the holder's name.
-func lock(ctx context.Context, conn *pgx.Conn) error {
-	const key = 0x74696e79 // "tiny"
-	if _, err := conn.Exec(ctx, "set local lock_timeout = '30s'"); err != nil {
+// LockKey is the advisory lock of installations, the same that tern takes. Any user may hold it, hence the time limit and the
+// holder's name in the error.
+const LockKey int64 = 9628173550095224
+
+const lockNotAvailable = "55P03"
+
+func lock(ctx context.Context, conn *pgx.Conn, timeout time.Duration) error {
+	if timeout == 0 {
+		timeout = 30 * time.Second
+	}
+	if _, err := conn.Exec(ctx, fmt.Sprintf("set local lock_timeout = %d", timeout.Milliseconds())); err != nil {
 		return err
 	}
-	_, err := conn.Exec(ctx, "select pg_catalog.pg_advisory_xact_lock($1)", key)
-	var pg *pgconn.PgError
-	if err == nil || !errors.As(err, &pg) || pg.Code != "55P03" {
-		return err
-	}
-	return migrationLocked(err)
+	_, err := conn.Exec(ctx, "select pg_catalog.pg_advisory_xact_lock($1)", LockKey)
+	return err
 }
 
-func migrationLocked(err error) error {
-	return fault.New(fault.Unavailable, "migration_locked", "another session has held the installation's lock for 30 seconds").
-		WithHint("find it with: select a.pid, a.usename, a.application_name from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory'").Because(err)
+// lockedBy says who holds the lock that cause was about.
+func lockedBy(ctx context.Context, conn *pgx.Conn, tx pgx.Tx, cause error) error {
+	holders := "another session"
+	if err := tx.Rollback(ctx); err == nil {
+		var names *string
+		err := conn.QueryRow(ctx, `
+select pg_catalog.string_agg(pg_catalog.format('%s (process %s, %s)', a.usename, a.pid, a.application_name), ', ')
+  from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a using (pid)
+ where l.locktype = 'advisory' and l.granted and (l.classid::bigint << 32) + l.objid::bigint = $1`, LockKey).Scan(&names)
+		if err == nil && names != nil {
+			holders = *names
+		}
+	}
+	return fault.New(fault.Unavailable, "migration_locked", "the installation's lock is held by %s", holders).
+		WithHint("wait for it, or end it with: select pg_terminate_backend(process)").Because(cause)
 }
 
 // upToDate reports whether this very SQL was installed last. Errors: conflict schema_newer.
@@ -201,7 +222,7 @@ func Check(ctx context.Context, q interface {
 func runMigrations(ctx context.Context, conn *pgx.Conn, source *Source, logger *slog.Logger) error {
 	migrator, err := migrate.NewMigratorEx(ctx, conn, versionTable, &migrate.MigratorOptions{DisableTx: true})
 	if err != nil {
-		return fmt.Errorf("prepare the migrations: %w", lockedByUser(err))
+		return fmt.Errorf("prepare the migrations: %w", err)
 	}
 	if err := migrator.LoadMigrations(source.Migrations); err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
@@ -212,18 +233,9 @@ func runMigrations(ctx context.Context, conn *pgx.Conn, source *Source, logger *
 		}
 	}
 	if err := migrator.Migrate(ctx); err != nil {
-		return lockedByUser(err)
+		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
-}
-
-// lockedByUser names the trouble when somebody holds tern's advisory key, which any user may take.
-func lockedByUser(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "55P03" {
-		return migrationLocked(err)
-	}
-	return err
 }
 
 const installerMark = "-- runs as: installer\n"
@@ -320,7 +332,8 @@ func checkServer(ctx context.Context, conn *pgx.Conn) error {
 	var preloaded bool
 	var home *string
 	err = conn.QueryRow(ctx, `select pg_catalog.current_setting('shared_preload_libraries') ~ '(^|[ ,])pg_cron($|[ ,])',
-		pg_catalog.current_setting('cron.database_name', true)`).Scan(&preloaded, &home)
+		(select pg_catalog.current_setting('cron.database_name', true)
+		  where not exists (select from pg_catalog.pg_extension where extname = 'pg_cron'))`).Scan(&preloaded, &home)
 	if err != nil {
 		return fmt.Errorf("ask for pg_cron: %w", postgres.Fault(err, ""))
 	}

@@ -76,6 +76,7 @@ func New(o Options) (*Service, error) {
 	cfg.CreateHooks = nil // they add $schema to bodies
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.RejectUnknownQueryParameters = true // a misspelt dry_run must not change anything
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "tinydev env prints it"}}
 	cfg.Security = []map[string][]string{{"token": {}}}
 	s.huma = humaecho.New(e, cfg)
@@ -90,6 +91,14 @@ func New(o Options) (*Service, error) {
 	}
 	s.signInRoutes()
 	return s, nil
+}
+
+// schemaName names a type in the OpenAPI document; a column of a file is another thing than one of a table.
+func schemaName(t reflect.Type, hint string) string {
+	if t == reflect.TypeFor[ingest.Column]() {
+		return "FileColumn"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
 }
 
 // ServeHTTP implements http.Handler.

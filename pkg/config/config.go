@@ -275,6 +275,17 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// Describe lists all variables with their defaults.
+func Describe() []Entry {
+	var c Config
+	list := c.variables()
+	entries := make([]Entry, len(list))
+	for i, v := range list {
+		entries[i] = Entry{Name: v.name, Value: v.field.Tag.Get("default"), Source: Default, Help: v.field.Tag.Get("help")}
+	}
+	return entries
+}
+
 // Entry is one value with where it came from.
 type Entry struct {
 	Name   string `json:"name"`

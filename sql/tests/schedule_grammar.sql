@@ -27,7 +27,7 @@ begin
       where tinydev.cron_release() >= array[1, 5]
   loop
     begin
-      v_job_id := cron.schedule('schedule_grammar', v_schedule, 'select 1');
+      v_job_id := cron.schedule_in_database('schedule_grammar', v_schedule, 'select 1', current_database());
       perform cron.unschedule(v_job_id);
       v_theirs := true;
     exception when invalid_parameter_value then

@@ -22,21 +22,21 @@ const (
 	reconnectAfter = 2 * time.Second // what EventSource is told to wait
 )
 
-type filterParam struct {
+type FilterParam struct {
 	Types    []string `query:"type,explode" doc:"such as view.refreshed or view.*; may be given several times"`
 	Subjects []string `query:"subject,explode" doc:"workspace.name, with * for any characters; may be given several times"`
 }
 
 type eventsInput struct {
 	After int64 `query:"after" minimum:"0" doc:"position after which to read; 0 reads from the beginning"`
-	limitParam
-	filterParam
+	LimitParam
+	FilterParam
 }
 
 type streamInput struct {
 	After       int64  `query:"after" minimum:"-1" default:"-1" doc:"position after which to start; without it the stream starts with what comes next"`
 	LastEventID string `header:"Last-Event-ID" doc:"position of the last event that was seen; wins over after"`
-	filterParam
+	FilterParam
 }
 
 func (s *Service) eventRoutes() {

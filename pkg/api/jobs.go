@@ -9,7 +9,7 @@ import (
 )
 
 type scheduleInput struct {
-	dryRun
+	DryRunParam
 	Body struct {
 		View     string `json:"view" doc:"name, or workspace.name"`
 		Schedule string `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds (1 to 59)" example:"0 9 * * 1-5"`
@@ -19,7 +19,7 @@ type scheduleInput struct {
 
 type jobsInput struct {
 	After int64 `query:"after" minimum:"0" doc:"job_id of the last one of the page before"`
-	limitParam
+	LimitParam
 }
 
 type jobPage struct {
@@ -27,13 +27,13 @@ type jobPage struct {
 	Next *int64        `json:"next" doc:"ask again with after=next; null when this is all"`
 }
 
-type jobParam struct {
+type JobParam struct {
 	JobID int64 `path:"id" doc:"job_id"`
 }
 
 type alterJobInput struct {
-	jobParam
-	dryRun
+	JobParam
+	DryRunParam
 	Body struct {
 		Schedule *string `json:"schedule,omitempty"`
 		TimeZone *string `json:"time_zone,omitempty"`
@@ -42,14 +42,14 @@ type alterJobInput struct {
 }
 
 type changeJobInput struct {
-	jobParam
-	dryRun
+	JobParam
+	DryRunParam
 }
 
 type runsInput struct {
-	jobParam
+	JobParam
 	After int64 `query:"after" minimum:"0" doc:"run_id of the last one of the page before"`
-	limitParam
+	LimitParam
 }
 
 type runPage struct {
@@ -76,7 +76,7 @@ func (s *Service) jobRoutes() {
 			return jobPage{list, next(list, in.Limit, func(j control.Job) int64 { return j.JobID })}, err
 		})
 	get(s, operation("GET", "/v1/jobs/{id}", "describe-job", "jobs", "Describe a job", 401, 404),
-		func(ctx context.Context, user *control.User, in *jobParam) (control.Job, error) {
+		func(ctx context.Context, user *control.User, in *JobParam) (control.Job, error) {
 			return user.DescribeJob(ctx, in.JobID)
 		})
 	change(s, http.StatusOK, operation("PATCH", "/v1/jobs/{id}", "alter-job", "jobs", "Pause, resume or reschedule a job", 401, 403, 404, 422),

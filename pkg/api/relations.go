@@ -14,7 +14,7 @@ import (
 
 type relationsInput struct {
 	After string `query:"after" maxLength:"300" doc:"name of the last one of the page before"`
-	limitParam
+	LimitParam
 }
 
 type tablePage struct {
@@ -35,22 +35,22 @@ type columnInput struct {
 }
 
 type createTableInput struct {
-	dryRun
+	DryRunParam
 	Body struct {
 		Name    string        `json:"name"`
 		Columns []columnInput `json:"columns" nullable:"false"`
 	}
 }
 
-type nameInput struct{ nameParam }
+type nameInput struct{ NameParam }
 
 type changeNameInput struct {
-	nameParam
-	dryRun
+	NameParam
+	DryRunParam
 }
 
 type createViewInput struct {
-	dryRun
+	DryRunParam
 	Body struct {
 		Name  string `json:"name"`
 		Query string `json:"query" doc:"one query"`
@@ -58,8 +58,8 @@ type createViewInput struct {
 }
 
 type replaceViewInput struct {
-	nameParam
-	dryRun
+	NameParam
+	DryRunParam
 	Body struct {
 		Query string `json:"query" doc:"one query"`
 	}
@@ -137,7 +137,7 @@ func nextName(list []control.RelationSummary, limit int) *string {
 }
 
 type rowsInput struct {
-	nameParam
+	NameParam
 	Format string `query:"format" enum:"json,ndjson,csv" doc:"wins over Accept; json is an array of objects, ndjson an object a line"`
 	Accept string `header:"Accept" doc:"application/json, application/x-ndjson or text/csv"`
 }

@@ -138,8 +138,10 @@ func get[I, T any](s *Service, op huma.Operation, read func(ctx context.Context,
 	})
 }
 
-// dryRun is the parameter of every changing call.
-type dryRun struct {
+// The parameters that inputs share are exported, as huma sets no field of an embedded type that is not.
+
+// DryRunParam is the parameter of every changing call.
+type DryRunParam struct {
 	DryRun bool `query:"dry_run" doc:"change nothing and answer with the SQL"`
 }
 
@@ -188,12 +190,12 @@ func (s *Service) answers(status int, made reflect.Type) map[string]*huma.Respon
 	return all
 }
 
-// nameParam is a table or view in the path.
-type nameParam struct {
+// NameParam is a table or view in the path.
+type NameParam struct {
 	Name string `path:"name" doc:"name, or workspace.name" maxLength:"300"`
 }
 
-// pageOf is what lists take.
-type limitParam struct {
+// LimitParam is what lists take.
+type LimitParam struct {
 	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many at most"`
 }

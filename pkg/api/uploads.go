@@ -24,39 +24,39 @@ import (
 // maxFieldBytes limits a field of a form other than the file.
 const maxFieldBytes = 64 << 10
 
-// streamed is an input whose body the handler reads by itself.
-type streamed struct {
+// Streamed is an input whose body the handler reads by itself.
+type Streamed struct {
 	contentType string
 	reader      io.Reader
 }
 
 // Resolve implements huma.Resolver.
-func (b *streamed) Resolve(ctx huma.Context) []error {
+func (b *Streamed) Resolve(ctx huma.Context) []error {
 	b.contentType, b.reader = ctx.Header("Content-Type"), ctx.BodyReader()
 	return nil
 }
 
 type uploadInput struct {
-	dryRun
-	streamed
+	DryRunParam
+	Streamed
 }
 
-type previewInput struct{ streamed }
+type previewInput struct{ Streamed }
 
 type appendInput struct {
-	nameParam
-	dryRun
+	NameParam
+	DryRunParam
 	Source    string `query:"source" maxLength:"255" doc:"name of the file, for the ledger"`
 	Encoding  string `query:"encoding" doc:"such as utf-8 or windows-1252; default detected"`
 	Delimiter string `query:"delimiter" doc:"one character, or comma, semicolon, tab, pipe; default detected"`
 	Names     string `query:"names" enum:"exact,snake_case" doc:"what is done to header names"`
 	Force     bool   `query:"force" doc:"load content again that was loaded into this table before"`
-	streamed
+	Streamed
 }
 
 type uploadsInput struct {
 	After int64 `query:"after" minimum:"0" doc:"upload_id of the last one of the page before"`
-	limitParam
+	LimitParam
 }
 
 type uploadPage struct {
@@ -72,14 +72,14 @@ func (s *Service) uploadRoutes() {
 	for path, id := range map[string]string{"/v1/uploads": "upload", "/upload-file": "upload-file"} {
 		op := operation("POST", path, id, "uploads", "Load a file into a table, which is created when it does not exist; all of it or nothing", 401, 403, 404, 408, 409, 413, 415, 422, 507)
 		op.Description = "Fields may come in any order as long as table or all of them stand before the file, which is then streamed; a file that comes before table is spooled first."
-		op.RequestBody = formBody(true)
 		op.DefaultStatus = http.StatusCreated
 		op.Responses = s.answers(http.StatusCreated, reflect.TypeFor[ingest.Loaded]())
 		huma.Register(s.huma, op, s.upload)
+		s.takes(path, formBody(true))
 	}
 	preview := operation("POST", "/v1/uploads/preview", "preview-upload", "uploads", "Show the columns that would be inferred from a file, and its first rows; nothing is stored", 401, 408, 413, 415, 422)
-	preview.RequestBody = formBody(false)
 	huma.Register(s.huma, preview, s.previewUpload)
+	s.takes(preview.Path, formBody(false))
 
 	get(s, operation("GET", "/v1/uploads", "list-uploads", "uploads", "List the loads that you may see, newest first", 401),
 		func(ctx context.Context, user *control.User, in *uploadsInput) (uploadPage, error) {
@@ -92,11 +92,17 @@ func (s *Service) uploadRoutes() {
 		})
 
 	file := operation("POST", "/v1/tables/{name}/rows", "append-rows", "tables", "Append a file, which is the body, to a table", 401, 403, 404, 408, 409, 413, 422)
-	file.RequestBody = &huma.RequestBody{Required: true, Description: "a CSV file", Content: map[string]*huma.MediaType{
+	csv := &huma.RequestBody{Required: true, Description: "a CSV file", Content: map[string]*huma.MediaType{
 		"text/csv": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}, "application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}
 	file.DefaultStatus = http.StatusCreated
 	file.Responses = s.answers(http.StatusCreated, reflect.TypeFor[ingest.Loaded]())
 	huma.Register(s.huma, file, s.appendRows)
+	s.takes(file.Path, csv)
+}
+
+// takes describes the body of a POST that the handler reads by itself; huma would read one that it knows of.
+func (s *Service) takes(path string, body *huma.RequestBody) {
+	s.huma.OpenAPI().Paths[path].Post.RequestBody = body
 }
 
 // formBody describes the form of an upload.
@@ -120,7 +126,7 @@ func formBody(load bool) *huma.RequestBody {
 // upload answers POST /v1/uploads and /upload-file: 201 with the load; 409 already_loaded; 413 file_too_large; 415
 // media_type_unsupported; 422 table_missing, field_unknown, field_late and what the loader finds in the file.
 func (s *Service) upload(ctx context.Context, in *uploadInput) (*changed, error) {
-	form, err := s.readForm(in.streamed, true)
+	form, err := s.readForm(in.Streamed, true)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +172,7 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // previewUpload answers POST /v1/uploads/preview: 200 with columns, rows and a sample.
 func (s *Service) previewUpload(ctx context.Context, in *previewInput) (*body[ingest.Preview], error) {
-	form, err := s.readForm(in.streamed, false)
+	form, err := s.readForm(in.Streamed, false)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +196,7 @@ type uploadForm struct {
 
 // readForm reads the fields before the file, which is then file. When the table is not known yet, the file is spooled and the
 // rest of the form read first. close has to be called.
-func (s *Service) readForm(in streamed, load bool) (*uploadForm, error) {
+func (s *Service) readForm(in Streamed, load bool) (*uploadForm, error) {
 	media, params, err := mime.ParseMediaType(in.contentType)
 	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
 		return nil, fault.New(fault.Invalid, "media_type_unsupported", "an upload is a form of type multipart/form-data").

@@ -20,6 +20,7 @@ import (
 	containertypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
+	containerexec "github.com/testcontainers/testcontainers-go/exec"
 	testcontainerslog "github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/wait"
 )
@@ -224,24 +225,15 @@ func (c *Container) Start(ctx context.Context) error {
 
 // Exec runs a command in the container and returns its exit code and what it printed.
 func (c *Container) Exec(ctx context.Context, command ...string) (exitCode int, output string, err error) {
-	made, err := c.docker.ExecCreate(ctx, c.container.GetContainerID(), client.ExecCreateOptions{Cmd: command, TTY: true, AttachStdout: true, AttachStderr: true})
+	code, reader, err := c.container.Exec(ctx, command, containerexec.Multiplexed())
 	if err != nil {
 		return 0, "", fmt.Errorf("run %s in the container: %w", command[0], err)
 	}
-	stream, err := c.docker.ExecAttach(ctx, made.ID, client.ExecAttachOptions{TTY: true})
-	if err != nil {
-		return 0, "", fmt.Errorf("run %s in the container: %w", command[0], err)
-	}
-	defer stream.Close()
-	text, err := io.ReadAll(stream.Reader)
+	text, err := io.ReadAll(reader)
 	if err != nil {
 		return 0, "", fmt.Errorf("read what %s prints: %w", command[0], err)
 	}
-	result, err := c.docker.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
-	if err != nil {
-		return 0, "", fmt.Errorf("look at %s in the container: %w", command[0], err)
-	}
-	return result.ExitCode, string(text), nil
+	return code, string(text), nil
 }
 
 // Logs is what PostgreSQL wrote so far, for the message of a failed test.

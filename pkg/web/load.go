@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -10,7 +9,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
@@ -30,10 +28,6 @@ func chooseFile(v *visit) error {
 
 // receiveFile answers POST /load (multipart: table, file): the file is kept and the browser sent to its preview.
 func receiveFile(v *visit) error {
-	// A big file over a slow line may take longer than any limit for other requests.
-	if err := http.NewResponseController(v.Response()).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("receive a file: %w", err)
-	}
 	table, kept, err := v.keepFile()
 	if err != nil {
 		p := v.explain(err, "")

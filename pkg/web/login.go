@@ -1,32 +1,64 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
 
-// loginPage asks for the token. Its form goes to POST /login (token, next).
+// maxLoginBytes is more than a token and a path can take.
+const maxLoginBytes = 16 << 10
+
+// loginPage asks for the token.
 type loginPage struct {
-	Next   string // path to go to afterwards, on this server
-	Failed bool   // a token was given and is not valid
+	Next    string // path to go to afterwards, on this server
+	Problem *problem
 }
 
-// login answers GET /login?next=&failed=1.
+// login answers GET /login?next=.
 func (w *Web) login(c echo.Context) error {
 	secure(c)
 	v := &visit{Context: c, web: w, now: time.Now().UTC()}
-	return v.show(http.StatusOK, "login", "", "Sign in", loginPage{Next: localPath(c.QueryParam("next")), Failed: c.QueryParam("failed") != ""})
+	return v.showLogin(http.StatusOK, loginPage{Next: localPath(c.QueryParam("next"))})
 }
 
-// showLogin asks for the token in place of a page, and leads back to it.
-func (v *visit) showLogin(status int) error {
+// signIn answers POST /login (token, next): 303 to the page, or the form again with 401.
+func (w *Web) signIn(c echo.Context) error {
+	secure(c)
+	v := &visit{Context: c, web: w, now: time.Now().UTC()}
+	if err := w.sameOrigin(c.Request()); err != nil {
+		return v.problem(err)
+	}
+	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, maxLoginBytes)
+	if err := c.Request().ParseForm(); err != nil {
+		return v.problem(fmt.Errorf("read the form: %w", err))
+	}
+	next := localPath(c.Request().PostFormValue("next"))
+	err := w.options.Auth.SignInWithToken(v.ctx(), c.Response(), c.Request().PostFormValue("token"))
+	if kind := fault.KindOf(err); kind == fault.Unauthentic || kind == fault.Forbidden {
+		return v.showLogin(http.StatusUnauthorized, loginPage{Next: next, Problem: v.explain(err, "")})
+	}
+	if err != nil {
+		return v.problem(err)
+	}
+	return c.Redirect(http.StatusSeeOther, next)
+}
+
+// askForToken shows the form in place of a page, and leads back to it.
+func (v *visit) askForToken() error {
 	p := loginPage{Next: "/"}
 	if v.Request().Method == http.MethodGet {
 		p.Next = localPath(v.Request().URL.RequestURI())
 	}
+	return v.showLogin(http.StatusUnauthorized, p)
+}
+
+func (v *visit) showLogin(status int, p loginPage) error {
 	return v.show(status, "login", "", "Sign in", p)
 }
 

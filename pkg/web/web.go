@@ -40,6 +40,8 @@ type Loader interface {
 // Authenticator says which role a request runs as. A request without valid credentials gets a fault of kind unauthentic.
 type Authenticator interface {
 	Role(ctx context.Context, r *http.Request) (string, error)
+	// SignInWithToken checks a token and sets the cookie; the fault of a bad token is of kind unauthentic or forbidden.
+	SignInWithToken(ctx context.Context, w http.ResponseWriter, token string) error
 }
 
 // Options are what the pages need.
@@ -83,14 +85,15 @@ func New(options Options) (*Web, error) {
 // Close removes the files that were previewed and not loaded.
 func (w *Web) Close() error { return w.drafts.close() }
 
-// Register adds the pages to e: / and what stands in the list, and /assets. What answers POST /login, GET /v1/events/stream and
-// the links to /docs is somebody else's.
+// Register adds the pages to e, and takes the place of what answered /login there before. GET /v1/events/stream, POST /logout, /docs
+// and the one-time code in GET /?code= are somebody else's.
 func (w *Web) Register(e *echo.Echo) {
 	get := func(path string, h handler) { e.GET(path, w.page(h)) }
 	post := func(path string, h handler) { e.POST(path, w.page(h)) }
 
 	e.GET("/assets/:name", w.asset)
 	e.GET("/login", w.login)
+	e.POST("/login", w.signIn)
 
 	get("/", home)
 
@@ -149,13 +152,12 @@ func (w *Web) page(h handler) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		secure(c)
 		v := &visit{Context: c, web: w, now: time.Now().UTC()}
-		if err := w.protection.Check(c.Request()); err != nil {
-			return v.problem(fault.New(fault.Forbidden, "cross_origin", "this form was sent from another site").
-				WithHint("open the page itself and try there").Because(err))
+		if err := w.sameOrigin(c.Request()); err != nil {
+			return v.problem(err)
 		}
 		role, err := w.options.Auth.Role(v.ctx(), c.Request())
 		if fault.KindOf(err) == fault.Unauthentic {
-			return v.showLogin(http.StatusUnauthorized)
+			return v.askForToken()
 		}
 		if err != nil {
 			return v.problem(err)
@@ -166,6 +168,15 @@ func (w *Web) page(h handler) echo.HandlerFunc {
 		}
 		return nil
 	}
+}
+
+// sameOrigin refuses a change that another site had the browser ask for. Errors: forbidden cross_origin.
+func (w *Web) sameOrigin(r *http.Request) error {
+	if err := w.protection.Check(r); err != nil {
+		return fault.New(fault.Forbidden, "cross_origin", "this form was sent from another site").
+			WithHint("open the page itself and try there").Because(err)
+	}
+	return nil
 }
 
 // secure sets the headers of every page.

@@ -4,6 +4,7 @@ import { ago } from "./times.js";
 
 const firstWait = 1000;
 const longestWait = 15000;
+const silence = 40000; // the server says something every 15 s; a connection that is this silent is dead
 
 class Live {
   constructor(box) {
@@ -69,7 +70,9 @@ class Live {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {
+      const timer = setTimeout(() => reader.cancel(), silence);
       const { done, value } = await reader.read();
+      clearTimeout(timer);
       if (done || signal.aborted) return;
       const blocks = (rest + value).split(/\r?\n\r?\n/);
       rest = blocks.pop();

@@ -51,13 +51,13 @@ func (s *Service) observed(next echo.HandlerFunc) echo.HandlerFunc {
 		s.metrics.InFlight.Inc()
 		defer func() {
 			s.metrics.InFlight.Dec()
-			panicked := recover()
+			panicked, half := recover(), c.Response().Committed
 			if panicked != nil && panicked != http.ErrAbortHandler {
 				s.log.Error("a request panicked", observe.KeyRequestID, r.id, observe.KeyError, fmt.Sprint(panicked), observe.KeyStack, string(debug.Stack()))
 				s.writeProblem(c, fmt.Errorf("panic: %v", panicked))
 			}
 			s.report(c, r, time.Since(start), panicked != nil)
-			if panicked != nil && c.Response().Committed {
+			if panicked != nil && half {
 				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 			}
 		}()
@@ -198,22 +198,22 @@ func (s *Service) authenticate(ctx huma.Context, next func(huma.Context)) {
 }
 
 const (
-	stallLimit  = 30 * time.Second // for one read or write
-	graceBefore = 20 * time.Second // of waiting for a client before its rate is looked at
-	slowestRate = 1 << 10          // bytes a second of waiting
+	defaultStall = 30 * time.Second // for one read or write
+	graceBefore  = 20 * time.Second // of waiting for a client before its rate is looked at
+	slowestRate  = 1 << 10          // bytes a second of waiting
 )
 
 // paced bounds how long a client may keep us waiting: no fixed limit, since a large upload takes its time, but each read and
 // each write has one, and a body that trickles is cut.
-func paced(next echo.HandlerFunc) echo.HandlerFunc {
+func (s *Service) paced(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		w := c.Response().Writer
 		control := http.NewResponseController(w)
 		r := c.Request()
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &pacedBody{ReadCloser: r.Body, control: control}
+			r.Body = &pacedBody{ReadCloser: r.Body, control: control, stall: s.stall}
 		}
-		c.Response().Writer = &pacedWriter{ResponseWriter: w, control: control}
+		c.Response().Writer = &pacedWriter{ResponseWriter: w, control: control, stall: s.stall}
 		return next(c)
 	}
 }
@@ -221,6 +221,7 @@ func paced(next echo.HandlerFunc) echo.HandlerFunc {
 type pacedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	stall   time.Duration
 	bytes   int64
 	waited  time.Duration
 	err     error // of the last read, which all later ones repeat
@@ -231,7 +232,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	start := time.Now()
-	if err := b.control.SetReadDeadline(start.Add(stallLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := b.control.SetReadDeadline(start.Add(b.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, fmt.Errorf("limit the wait for a body: %w", err)
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -243,24 +244,25 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		// The deadline would end the wait for the client's next request, and with it this request's context.
 		_ = b.control.SetReadDeadline(time.Time{})
 	case errors.As(err, &network) && network.Timeout():
-		err = stalled(err)
+		err = stalled(b.stall, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fault.New(fault.Invalid, "request_cut", "the body ended too early").WithHint("send the request again").Because(err)
 	case err == nil && b.waited > graceBefore && float64(b.bytes) < slowestRate*b.waited.Seconds():
-		err = stalled(nil)
+		err = stalled(b.stall, nil)
 	}
 	b.err = err
 	return n, err
 }
 
-func stalled(cause error) *fault.Error {
+func stalled(limit time.Duration, cause error) *fault.Error {
 	return fault.New(fault.Invalid, "request_stalled", "the body came too slowly").
-		WithHint("at least %d bytes a second are expected, and no pause of %s", slowestRate, stallLimit).Because(cause)
+		WithHint("at least %d bytes a second are expected, and no pause of %s", slowestRate, limit).Because(cause)
 }
 
 type pacedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	stall   time.Duration
 	until   time.Time
 }
 
@@ -278,10 +280,10 @@ func (w *pacedWriter) FlushError() error {
 	return w.control.Flush()
 }
 
-// extend moves the deadline, at most once a second.
+// extend moves the deadline, but not with every write.
 func (w *pacedWriter) extend() {
-	if now := time.Now(); w.until.Sub(now) < stallLimit-time.Second {
-		w.until = now.Add(stallLimit)
+	if now := time.Now(); w.until.Sub(now) < w.stall*3/4 {
+		w.until = now.Add(w.stall)
 		_ = w.control.SetWriteDeadline(w.until) // without one a write may only wait longer
 	}
 }

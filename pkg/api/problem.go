@@ -118,7 +118,7 @@ func (p *Problem) headers(set func(name, value string)) {
 	}
 }
 
-// useProblems makes huma answer with problems. huma has one such hook for the whole program; it holds no state of ours.
+// init makes huma answer with problems. huma has one such hook for the whole program; it holds no state of ours.
 func init() {
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 		return &Problem{Status: status, Title: http.StatusText(status), Detail: message}
@@ -141,7 +141,7 @@ func humaFault(status int, message string, errs []error) error {
 	case status == http.StatusInternalServerError && len(errs) > 0:
 		return errs[0]
 	case status == http.StatusRequestTimeout:
-		return stalled(nil)
+		return stalled(defaultStall, nil)
 	case status == http.StatusRequestEntityTooLarge:
 		return fault.New(fault.TooLarge, "body_too_large", "%s", message)
 	case status == http.StatusNotAcceptable:

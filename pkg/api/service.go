@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
@@ -36,6 +37,8 @@ type Options struct {
 	Hosts   []string // further names under which the server may be addressed
 	// MaxCellBytes limits one cell of an upload; 0 is the default.
 	MaxCellBytes int
+	// StallLimit is how long one read or write may wait for a client; 0 is 30 s.
+	StallLimit time.Duration
 	// Ready says why the server is not ready; nil when it is.
 	Ready func(context.Context) error
 }
@@ -53,6 +56,7 @@ type Service struct {
 	log     *slog.Logger
 	hosts   map[string]struct{}
 	cell    int
+	stall   time.Duration
 	ready   func(context.Context) error
 	huma    huma.API
 	openapi []byte
@@ -61,12 +65,15 @@ type Service struct {
 // New makes the API with all its routes.
 func New(o Options) (*Service, error) {
 	s := &Service{Echo: echo.New(), control: o.Control, loader: o.Loader, relay: o.Relay, auth: o.Auth, metrics: o.Metrics, log: o.Logger,
-		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready}
+		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit}
+	if s.stall == 0 {
+		s.stall = defaultStall
+	}
 	e := s.Echo
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.writeProblem(c, err) }
-	e.Pre(s.observed, s.secured, paced)
+	e.Pre(s.observed, s.secured, s.paced)
 	e.Use(s.sameOrigin, unescaped)
 
 	cfg := huma.DefaultConfig("TinyDevCRM", o.Version)

@@ -18,7 +18,7 @@ begin
     perform tinydev.fault(422, 'name_invalid', format('%L is longer than 63 bytes', left(parse_name.name, 100)), 'choose a shorter name');
   end if;
   if cardinality(v_parts) = 1 then
-    v_parts := array[current_user::text, v_parts[1]];
+    v_parts := array[session_user::text, v_parts[1]];
   end if;
   workspace := v_parts[1];
   relation := v_parts[2];

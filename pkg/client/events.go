@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -56,7 +57,7 @@ func (c *Client) Events(ctx context.Context, after int64, limit int, filter cont
 
 // Head gives the position of the newest event; 0 when there is none.
 func (c *Client) Head(ctx context.Context) (int64, error) {
-	page, err := c.Events(ctx, 0, 1, control.EventFilter{})
+	page, err := c.Events(ctx, math.MaxInt64/2, 1, control.EventFilter{})
 	return page.Head, err
 }
 
@@ -196,4 +197,29 @@ func (c *Client) streamOnce(ctx context.Context, after int64, filter control.Eve
 			data.WriteString(strings.TrimPrefix(value, " "))
 		}
 	}
+}
+
+// ReadEvents calls each with up to limit events after a position, oldest first.
+func (c *Client) ReadEvents(ctx context.Context, after int64, limit int, filter control.EventFilter, each func(Event) error) error {
+	for limit > 0 {
+		page, err := c.Events(ctx, after, min(limit, pageSize), filter)
+		if err != nil {
+			return err
+		}
+		for _, raw := range page.Events {
+			event, err := ParseEvent(raw)
+			if err != nil {
+				return err
+			}
+			if err := each(event); err != nil {
+				return err
+			}
+		}
+		limit -= len(page.Events)
+		if page.Next <= after || page.Next >= page.Head {
+			return nil
+		}
+		after = page.Next
+	}
+	return nil
 }

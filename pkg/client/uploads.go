@@ -73,6 +73,7 @@ func (c *Client) Load(ctx context.Context, load Load, file io.Reader, dryRun boo
 
 // PreviewLoad sends a file and gives the columns that the server infers from every row, and the first rows.
 func (c *Client) PreviewLoad(ctx context.Context, load Load, file io.Reader) (Preview, error) {
+	load.Table, load.Force = "", false // a preview has no use for them and refuses them
 	return upload[Preview](ctx, c, "/v1/uploads/preview", nil, load, file)
 }
 

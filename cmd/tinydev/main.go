@@ -1,0 +1,104 @@
+// Command tinydev is the server of TinyDevCRM, its private PostgreSQL, and the command line to both.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tinydevcrm/tinydevcrm/cmd/tinydev/internal/console"
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/server"
+)
+
+// version is set by the linker: -X main.version=…
+var version = "unknown"
+
+func main() {
+	server.Version = version
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	root := newRoot()
+	err := root.ExecuteContext(ctx)
+	stop()
+	if err != nil && console.ExitCode(err) != console.ExitInterrupted {
+		console.Error(os.Stderr, err)
+	}
+	os.Exit(console.ExitCode(err))
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tinydev",
+		Short: "From a file to an event: tables, views and schedules in PostgreSQL",
+		Long: `TinyDevCRM turns a file into a table, a query on it into a materialized view, and has pg_cron refresh the view;
+each refresh is an event that you can follow. PostgreSQL does the scheduling and keeps all state.
+
+A first walk:
+  tinydev up                                   # in one terminal: a private PostgreSQL and the server
+  tinydev demo                                 # in another: the whole way, with every SQL statement shown
+
+With a file of your own:
+  tinydev load friends.csv
+  tinydev view create bdays_today "select * from friends where to_char(\"Date\", 'MM-DD') = to_char(current_date, 'MM-DD')"
+  tinydev job create bdays_today '5 seconds'
+  tinydev events --follow
+
+Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 database or server unreachable,
+4 wrong schema version of the database, 130 interrupted.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          usage(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageFault(cmd, err) })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddGroup(&cobra.Group{ID: groupServer, Title: "The server:"}, &cobra.Group{ID: groupData, Title: "Data, views and events:"},
+		&cobra.Group{ID: groupTools, Title: "Tools:"})
+	root.SetHelpCommandGroupID(groupTools)
+	root.AddCommand(
+		newUp(), newDown(), newServe(), newMigrate(),
+		newDemo(), newLoad(), newTable(), newView(), newQuery(), newJob(), newEvents(),
+		newEnv(), newPsql(), newConfig(), newVersion(),
+	)
+	return root
+}
+
+// Groups of commands in the help.
+const (
+	groupServer = "server"
+	groupData   = "data"
+	groupTools  = "tools"
+)
+
+// usage makes a wrong number of arguments a usage error that names the help.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageFault(cmd, err)
+		}
+		return nil
+	}
+}
+
+func usageFault(cmd *cobra.Command, err error) error {
+	return fault.New(fault.Invalid, "usage", "%v", err).WithHint("%s --help shows how", cmd.CommandPath()).Because(err)
+}
+
+// family is a command that only holds sub-commands.
+func family(use, short, long string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, GroupID: groupData, Args: usage(noSuchCommand),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fault.New(fault.Invalid, "usage", "%s has no command %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/server"
+)
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "serve",
+		GroupID: groupServer,
+		Short:   "Start the server on a PostgreSQL that is there already",
+		Long: `Starts the HTTP server with its page on an existing database, which needs pg_cron. Tables and roles that are there stay as
+they are; tables of yours show up at once. The schema is installed or upgraded first when TINYDEV_ADMIN_DATABASE_URL names a
+superuser, else it has to be there ("tinydev migrate").
+
+Example:
+  export TINYDEV_DATABASE_URL=postgres://tinydev_server@db.example.org/crm
+  export TINYDEV_ADMIN_DATABASE_URL=postgres://postgres@db.example.org/crm
+  tinydev serve --listen 127.0.0.1:8484
+
+Next: tinydev env, in another terminal with the same --data-dir, prints the address and the token.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			return server.Serve(cmd.Context(), cfg, cmd.OutOrStdout())
+		},
+	}
+	settings(cmd, append([]string{"database-url", "admin-database-url"}, serverSettings...)...)
+	return cmd
+}

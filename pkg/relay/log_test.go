@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
@@ -101,5 +102,47 @@ func TestPartitions(t *testing.T) {
 	emit(t, bob, "bob.v", 1, 1)
 	if e := next(t, s); e.Position != head+1 {
 		t.Errorf("the next event is at %d, want %d", e.Position, head+1)
+	}
+}
+
+// TestHiddenEventsDoNotLeak reads the log through a cheap function that tells what it is given, which PostgreSQL would run before a view's
+// own conditions if they were all that kept rows apart.
+func TestHiddenEventsDoNotLeak(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	ctx := context.Background()
+	ann, bob, admin := db.Conn(pgtest.Ann), db.Conn(pgtest.Bob), db.Conn(pgtest.Admin)
+	for _, sql := range []string{"create table shared (a int)", "grant usage on schema \"Ann\" to bob", "grant select on shared to bob",
+		`select tinydev.record_event('view.failed', 'shared'::regclass, null, '{"sqlstate":"22012","message":"secret"}')`,
+		`select tinydev.record_event('test.happened', null, '"Ann".private', '{"n":1}')`} {
+		if _, err := ann.Exec(ctx, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	pgtest.Value[int](t, db.Superuser(), "select placed from tinydev_impl.place()")
+	if _, err := bob.Exec(ctx, `create function leak(text) returns boolean language plpgsql cost 0.0000001 as $$ begin raise exception 'seen: %', $1; end $$`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := bob.Exec(ctx, "select * from tinydev.event where leak(subject || data::text)")
+	if err == nil || !strings.Contains(err.Error(), "shared") || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "private") {
+		t.Errorf("bob's function saw: %v", err)
+	}
+	count := "select count(*)::int from tinydev.event"
+	if a, b, c := pgtest.Value[int](t, ann, count), pgtest.Value[int](t, bob, count), pgtest.Value[int](t, admin, count); a != 2 || b != 1 || c != 2 {
+		t.Errorf("ann sees %d, bob %d, the administrator %d; want 2, 1, 2", a, b, c)
+	}
+	if secret := pgtest.Value[bool](t, admin, "select data ? 'message' from tinydev.event where type = 'view.failed'"); !secret {
+		t.Error("the administrator does not get the message")
+	}
+	var plan []string
+	rows, err := bob.Query(ctx, "explain select * from tinydev.event order by position desc limit 5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		plan = append(plan, string(rows.RawValues()[0]))
+	}
+	if text := strings.Join(plan, "\n"); strings.Contains(text, "Sort") || !strings.Contains(text, "Index Scan Backward") {
+		t.Errorf("the newest events are found by sorting all:\n%s", text)
 	}
 }

@@ -3,7 +3,7 @@ do $$
 declare
   v_role text;
 begin
-  foreach v_role in array array['tinydev_owner', 'tinydev_roles', 'tinydev_server', 'tinydev_user', 'tinydev_admin'] loop
+  foreach v_role in array array['tinydev_owner', 'tinydev_roles', 'tinydev_reader', 'tinydev_server', 'tinydev_user', 'tinydev_admin'] loop
     if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
       execute pg_catalog.format('create role %I', v_role);
     end if;
@@ -12,6 +12,7 @@ end $$;
 
 alter role tinydev_owner  nologin bypassrls;
 alter role tinydev_roles  nologin createrole;
+alter role tinydev_reader nologin;
 alter role tinydev_server login;
 alter role tinydev_user   nologin;
 alter role tinydev_admin  nologin;
@@ -22,6 +23,7 @@ grant tinydev_admin to tinydev_roles with admin option;
 
 comment on role tinydev_owner  is 'Owns the objects of TinyDevCRM; nobody logs in as it.';
 comment on role tinydev_roles  is 'Owns just the functions that make and drop users; nobody logs in as it.';
+comment on role tinydev_reader is 'Owns just the view tinydev.event, so that row security holds in it; nobody logs in as it.';
 comment on role tinydev_server is 'The login of the tinydev server; holds no right to any user''s data.';
 comment on role tinydev_user   is 'Group of all users of TinyDevCRM.';
 comment on role tinydev_admin  is 'Group of the users who may make and drop users and see all events.';
@@ -35,6 +37,7 @@ comment on schema tinydev_impl is 'TinyDevCRM: private tables and functions.';
 grant usage on schema tinydev to tinydev_user, tinydev_server;
 grant usage on schema tinydev_impl to tinydev_server;
 grant usage, create on schema tinydev, tinydev_impl to tinydev_roles;
+grant usage, create on schema tinydev to tinydev_reader;
 
 do $$
 begin

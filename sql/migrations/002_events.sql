@@ -33,6 +33,7 @@ create table tinydev_impl.event (
   primary key (position)
 ) partition by range (position);
 alter table tinydev_impl.event enable row level security;
+grant select on tinydev_impl.event to tinydev_reader;
 
 create table tinydev_impl.head (
   only_row     boolean primary key default true check (only_row),

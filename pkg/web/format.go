@@ -12,7 +12,7 @@ import (
 
 // functions are what templates call.
 var functions = template.FuncMap{
-	"ago": ago, "stamp": stamp, "iso": iso, "bytes": byteSize, "count": count, "estimate": estimate, "cell": cell,
+	"ago": ago, "stamp": stamp, "iso": iso, "bytes": byteSize, "count": count, "estimate": estimate, "cell": cell, "rows": rowCount,
 	"join": func(list []string) string { return strings.Join(list, "\n") }, "numeric": isNumeric, "dict": dict, "wait": waitFor,
 	"first": func(list []time.Time) *time.Time {
 		if len(list) == 0 {
@@ -97,6 +97,14 @@ func count(n int64) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return sign + text
+}
+
+// rowCount writes "1 row" or "3 rows".
+func rowCount(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return count(n) + " rows"
 }
 
 // estimate writes the planner's number of rows, which is -1 where it was never counted.

@@ -114,10 +114,10 @@ func (v *visit) back(place string) error {
 
 // notices are what a page says after the change that led to it; the text never comes from the address.
 var notices = map[string]string{
-	"loaded":    "Loaded %s rows.",
-	"created":   "The view is made and filled: %s rows.",
-	"replaced":  "The view has its new query: %s rows.",
-	"refreshed": "Refreshed: %s rows.",
+	"loaded":    "Loaded %s.",
+	"created":   "The view is made and filled: %s.",
+	"replaced":  "The view has its new query: %s.",
+	"refreshed": "Refreshed: %s.",
 	"scheduled": "The schedule is saved; PostgreSQL runs it from now on.",
 	"paused":    "The job is paused.",
 	"resumed":   "The job runs again.",
@@ -134,11 +134,7 @@ func notice(code, number string) string {
 	if _, err := fmt.Sscan(number, &n); err != nil {
 		return ""
 	}
-	text = fmt.Sprintf(text, count(n))
-	if n == 1 {
-		text = strings.Replace(text, " rows.", " row.", 1)
-	}
-	return text
+	return fmt.Sprintf(text, rowCount(n))
 }
 
 // grid is a table of rows for the template "grid".

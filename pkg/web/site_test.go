@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,9 @@ type site struct {
 	auth  *auth.Auth
 	url   string
 	token string
+
+	server *httptest.Server
+	down   atomic.Bool
 }
 
 func open(t *testing.T, db *pgtest.Database, role string) *site {
@@ -74,8 +78,14 @@ func open(t *testing.T, db *pgtest.Database, role string) *site {
 		t.Fatal(err)
 	}
 	pages.Register(service.Echo)
-	server := httptest.NewServer(service)
-	s.url = server.URL
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		service.ServeHTTP(w, r)
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	s.server, s.url = server, server.URL
 	t.Cleanup(func() {
 		cancel() // ends the streams
 		<-ended
@@ -90,6 +100,14 @@ func open(t *testing.T, db *pgtest.Database, role string) *site {
 	pgtest.Eventually(t, 10*time.Second, "the relay is ready", stream.Ready)
 	return s
 }
+
+// cut breaks all connections and answers nobody until mend.
+func (s *site) cut() {
+	s.down.Store(true)
+	s.server.CloseClientConnections()
+}
+
+func (s *site) mend() { s.down.Store(false) }
 
 type testWriter struct{ t *testing.T }
 

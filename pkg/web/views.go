@@ -176,7 +176,11 @@ func (v *visit) plan(p *queryPage) {
 	if strings.TrimSpace(p.Query) == "" {
 		return
 	}
-	change, err := v.make(p, true)
+	named := *p
+	if named.Name == "" {
+		named.Name = "new_view" // while none is typed yet
+	}
+	change, err := v.make(&named, true)
 	p.SQL = change.SQL
 	p.blame(v.explain(err, p.Query))
 }

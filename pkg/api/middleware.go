@@ -156,7 +156,7 @@ func knownHosts(listen string, more []string) map[string]struct{} {
 func (s *Service) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	protection := http.NewCrossOriginProtection()
 	return func(c echo.Context) error {
-		if s.auth.FromCookie(c.Request()) || c.Path() == loginPath {
+		if s.auth.FromCookie(c.Request()) {
 			if err := protection.Check(c.Request()); err != nil {
 				return fault.New(fault.Forbidden, "cross_origin", "this request comes from another site").
 					WithHint("open the page itself and try there").Because(err)

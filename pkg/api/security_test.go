@@ -21,7 +21,7 @@ func TestHosts(t *testing.T) {
 		"": 200, "localhost": 200, "LOCALHOST:8484": 200, "127.0.0.1:1": 200, "[::1]:8484": 200, "crm.example.org": 200, "crm.example.org:443": 200,
 		"evil.example.org": 421, "127.0.0.1.evil.org": 421, "localhost.evil.org": 421, "10.1.2.3": 421, "crm.example.org.evil.org": 421,
 	} {
-		for _, path := range []string{"/healthz", "/v1/tables", "/docs", "/login"} {
+		for _, path := range []string{"/healthz", "/v1/tables", "/docs"} {
 			got := h.call(pgtest.Ann, "GET", path, "", func(r *http.Request) { r.Host = host })
 			if got.status != want {
 				t.Errorf("%s at %q: %d", path, host, got.status)
@@ -104,21 +104,11 @@ func TestPageSessions(t *testing.T) {
 		if got := h.call("", "POST", "/v1/tables", body, signedIn, foreign); got.status != 403 || got.problem(t).Code != "cross_origin" {
 			t.Errorf("another site may change: %d %s", got.status, got.body)
 		}
-		if got := h.call("", "POST", "/login", "token=x", foreign); got.status != 403 {
-			t.Errorf("another site may sign in: %d", got.status)
-		}
 	}
 	if got := h.call("", "POST", "/v1/tables", body, signedIn, header("Sec-Fetch-Site", "same-origin")); got.status != 201 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 
-	asForm := header("Content-Type", "application/x-www-form-urlencoded")
-	if got := h.call("", "POST", "/login", "token=td_wrong", asForm); got.status != 401 || !strings.Contains(got.body, "<form") {
-		t.Errorf("%d %s", got.status, got.body)
-	}
-	if got := h.call("", "POST", "/login", "token="+h.tokens[pgtest.Bob], asForm); got.status != 303 || got.header.Get("Set-Cookie") == "" {
-		t.Errorf("%d %s", got.status, got.body)
-	}
 	forged := header("Cookie", strings.Split(cookie, ";")[0]+"x")
 	if got := h.call("", "GET", "/v1/tables", "", forged); got.status != 401 || got.problem(t).Code != "session_ended" {
 		t.Errorf("%d %s", got.status, got.body)
@@ -138,7 +128,7 @@ func TestPageSessions(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	for _, path := range []string{"/v1/tables", "/nothing", "/docs", "/docs/swagger-ui-bundle.js", "/login", "/metrics"} {
+	for _, path := range []string{"/v1/tables", "/nothing", "/docs", "/docs/swagger-ui-bundle.js", "/metrics"} {
 		got := h.call(pgtest.Ann, "GET", path, "").header
 		if got.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(got.Get("Content-Security-Policy"), "default-src 'none'") ||
 			!strings.Contains(got.Get("Content-Security-Policy"), "frame-ancestors 'none'") || got.Get("X-Request-Id") == "" {

@@ -230,8 +230,8 @@ func (s *Service) readForm(in Streamed, load bool) (*uploadForm, error) {
 			form.file = &lastPart{part: part, parts: parts, form: form}
 			return form, nil
 		}
-		if form.spool, err = ingest.NewSpool(part, s.loader.SpoolDir, s.loader.MaxUploadBytes); err != nil {
-			return nil, formFault(err)
+		if form.spool, err = ingest.NewSpool(formReader{part}, s.loader.SpoolDir, s.spoolLimit()); err != nil {
+			return nil, err
 		}
 	}
 	if form.spool == nil {
@@ -335,12 +335,29 @@ func (l *lastPart) rest() error {
 		WithHint("send it before the file; nothing was loaded").With("field", part.FormName())
 }
 
+// spoolLimit is the largest file that may wait for the rest of its form.
+func (s *Service) spoolLimit() int64 {
+	upload, spool := s.loader.MaxUploadBytes, s.loader.MaxSpoolBytes
+	if upload == 0 || spool > 0 && spool < upload {
+		return spool
+	}
+	return upload
+}
+
+// formReader reads a part of a form; its errors tell of the form.
+type formReader struct{ io.Reader }
+
+func (r formReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = formFault(err)
+	}
+	return n, err
+}
+
 // formFault says that a form cannot be read; what the body's reader found stays as it is.
 func formFault(err error) error {
 	if fault.As(err) != nil || errors.Is(err, context.Canceled) {
-		return err
-	}
-	if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return fault.New(fault.Invalid, "form_invalid", "the form cannot be read: %v", err).WithHint("send it as curl -F does").Because(err)

@@ -76,6 +76,7 @@ func (s *server) run(ctx context.Context) error {
 			s.log.Error("the relay ended", observe.KeyError, err)
 		}
 	}()
+	s.awaitRelay(ctx)
 	go s.watchEvents(relaying)
 
 	httpServer, err := s.httpServer()
@@ -162,6 +163,25 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	}
 	s.pages.Register(s.api.Echo)
 	return nil
+}
+
+// awaitRelay waits until events are relayed, so that who is told of the address can follow them, but not for ever: all else works
+// without.
+func (s *server) awaitRelay(ctx context.Context) {
+	limit := time.NewTimer(relayPatience)
+	defer limit.Stop()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for !s.relay.Ready() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-limit.C:
+			s.log.Warn("events are not relayed yet", "after", relayPatience)
+			return
+		case <-look.C:
+		}
+	}
 }
 
 // ready tells whether requests can be answered. Errors: unavailable database_unavailable, relay_behind.

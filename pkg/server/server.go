@@ -168,8 +168,9 @@ func listen(cfg config.Config, log *slog.Logger) (net.Listener, error) {
 // file gives a path in the data directory.
 func (s *server) file(name string) string { return filepath.Join(s.cfg.DataDir, name) }
 
-// Time limits of a stop: in-flight requests, then what ends them by force.
+// Time limits of a start: the relay; and of a stop: in-flight requests, then what ends them by force.
 const (
+	relayPatience   = 10 * time.Second
 	requestPatience = 8 * time.Second
 	closePatience   = 3 * time.Second
 )

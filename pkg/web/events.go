@@ -180,11 +180,7 @@ func facts(data []byte) (message string, list []fact) {
 		if err := d.Decode(&value); err != nil {
 			return message, list
 		}
-		text := string(value)
-		var s string
-		if json.Unmarshal(value, &s) == nil {
-			text = s
-		}
+		text := factText(value)
 		switch name := fmt.Sprint(key); {
 		case string(value) == "null":
 		case name == "message":
@@ -194,4 +190,26 @@ func facts(data []byte) (message string, list []fact) {
 		}
 	}
 	return message, list
+}
+
+// factText is a JSON value in a line; of an array or object it is the number of its entries.
+func factText(value json.RawMessage) string {
+	var text string
+	var array []json.RawMessage
+	var object map[string]json.RawMessage
+	inside := 0
+	switch {
+	case json.Unmarshal(value, &text) == nil:
+		return text
+	case json.Unmarshal(value, &array) == nil:
+		inside = len(array)
+	case json.Unmarshal(value, &object) == nil:
+		inside = len(object)
+	default:
+		return string(value)
+	}
+	if inside == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", inside)
 }

@@ -93,9 +93,9 @@ func TestWholeWayInBrowser(t *testing.T) {
 	b.is(`document.querySelector("[data-pause]").getAttribute("aria-pressed") === "false"`)
 
 	b.open("/jobs")
-	b.see("every 5 seconds", "succeeded")
+	b.see("every 5 seconds", "active")
 	b.shoot("12-jobs")
-	b.click("Job 1")
+	b.do("open the job", chromedp.Click(chromedp.CSS("main tbody a")))
 	b.see("call tinydev.refresh")
 	b.shoot("13-job")
 	b.click("Pause")

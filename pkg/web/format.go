@@ -12,7 +12,7 @@ import (
 
 // functions are what templates call.
 var functions = template.FuncMap{
-	"ago": ago, "stamp": stamp, "iso": iso, "bytes": byteSize, "count": count, "estimate": estimate, "cell": cell, "rows": rowCount,
+	"ago": ago, "stamp": stamp, "iso": iso, "bytes": byteSize, "count": count, "estimate": estimate, "cell": cell, "rows": rowCount, "sentence": sentence,
 	"join": func(list []string) string { return strings.Join(list, "\n") }, "numeric": isNumeric, "dict": dict, "wait": waitFor,
 	"first": func(list []time.Time) *time.Time {
 		if len(list) == 0 {
@@ -110,9 +110,9 @@ func rowCount(n int64) string {
 // estimate writes the planner's number of rows, which is -1 where it was never counted.
 func estimate(n int64) string {
 	if n < 0 {
-		return "not counted yet"
+		return "rows not counted yet"
 	}
-	return "about " + count(n)
+	return "about " + rowCount(n)
 }
 
 // cellRunes is how much of a value a page shows.

@@ -175,8 +175,8 @@ var presets = []preset{
 	{Key: "1m", Words: "Every minute", Schedule: "* * * * *"},
 	{Key: "15m", Words: "Every 15 minutes", Schedule: "*/15 * * * *"},
 	{Key: "1h", Words: "Every hour", Schedule: "0 * * * *"},
-	{Key: "daily", Words: "Every day at", Schedule: "%M %H * * *", AtTime: true},
-	{Key: "weekdays", Words: "Monday to Friday at", Schedule: "%M %H * * 1-5", AtTime: true},
+	{Key: "daily", Words: "Every day at the time below", Schedule: "%M %H * * *", AtTime: true},
+	{Key: "weekdays", Words: "Monday to Friday at the time below", Schedule: "%M %H * * 1-5", AtTime: true},
 	{Key: customPreset, Words: "Custom"},
 }
 

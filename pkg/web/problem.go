@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -109,6 +110,11 @@ func excerpt(query string, line, column int) []queryLine {
 		runes := []rune(text)
 		from := min(column-1, len(runes))
 		to := from
+		if to < len(runes) && runes[to] == '"' { // a quoted name, as a whole
+			if end := slices.Index(runes[to+1:], '"'); end >= 0 {
+				to += end + 2
+			}
+		}
 		for to < len(runes) && isWord(runes[to]) {
 			to++
 		}

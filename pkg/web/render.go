@@ -144,3 +144,11 @@ type grid struct {
 	Rows    [][]*string
 	More    bool
 }
+
+// Count tells how many rows a relation has: exactly when the page shows all of them, else as the planner estimates.
+func (g grid) Count(relation control.Relation) string {
+	if len(g.Columns) > 0 && !g.More {
+		return rowCount(int64(len(g.Rows)))
+	}
+	return estimate(relation.RowEstimate)
+}

@@ -34,6 +34,7 @@ func (v *visit) showView(status int, name string, failed error) error {
 	if err != nil {
 		return err
 	}
+	view.Query = strings.TrimSpace(view.Query)
 	p := viewPage{View: view, Mine: view.Owner == v.user.Role, Fresh: v.QueryParam("done") == "created"}
 	p.Rows.Label = "Rows of " + plainName(view.Name)
 	if view.Populated {

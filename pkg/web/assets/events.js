@@ -152,7 +152,8 @@ class Live {
       if (value === null || key === "message") continue;
       const pair = facts.appendChild(document.createElement("div"));
       pair.appendChild(document.createElement("dt")).textContent = key;
-      const text = typeof value === "string" ? value : JSON.stringify(value);
+      const inside = typeof value === "object" ? Object.keys(value).length : 0;
+      const text = typeof value === "string" ? value : typeof value !== "object" ? String(value) : inside === 1 ? "1 entry" : `${inside} entries`;
       pair.appendChild(document.createElement("dd")).textContent = text.length > 300 ? `${text.slice(0, 300)}…` : text;
     }
     find("summary").textContent = `Data of event ${event.id}`;

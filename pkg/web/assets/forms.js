@@ -11,6 +11,14 @@ export function show(region, html) {
   region.replaceChildren(...made.body.childNodes);
   region.querySelectorAll("details").forEach((each, i) => { each.open = open[i] ?? false; });
   if (focused) document.getElementById(focused)?.focus();
+  reveal(region);
+}
+
+// reveal scrolls a long line of SQL to what is wrong in it.
+function reveal(region) {
+  const box = region.querySelector(".excerpt");
+  const mark = box?.querySelector("mark, .caret");
+  if (mark) box.scrollLeft = Math.max(0, mark.offsetLeft + mark.offsetWidth - box.clientWidth * 0.75);
 }
 
 // complain shows an error of the connection, which no page describes.
@@ -65,9 +73,11 @@ for (const form of document.querySelectorAll("form[data-live]")) {
 }
 
 for (const button of document.querySelectorAll("button[data-into]")) {
-  button.addEventListener("click", (event) => {
+  button.addEventListener("click", async (event) => {
     event.preventDefault();
-    ask(button.form, button.dataset.into, button.value);
+    await ask(button.form, button.dataset.into, button.value);
+    // What is wrong is said in full now.
+    if (button.form.querySelector(`[data-fragment="${button.dataset.into}"] .problem`)) button.form.querySelector(".brief")?.remove();
   });
 }
 
@@ -104,3 +114,4 @@ addEventListener("pageshow", (event) => {
 });
 
 document.querySelector("main .problem")?.focus();
+reveal(document);

@@ -22,7 +22,7 @@ Example:
   tinydev config --json
 
 Next: tinydev up --help tells what the settings of the server do.`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd)
 			if err != nil {

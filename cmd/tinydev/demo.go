@@ -32,7 +32,7 @@ Example:
   tinydev demo --clean             # removes all that demos made
 
 Next: do the same with a file of your own: tinydev load FILE`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
 			if seconds < 0 {
 				return fault.New(fault.Invalid, "usage", "--seconds %d is less than 0", seconds)

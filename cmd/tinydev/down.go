@@ -24,7 +24,7 @@ When nothing runs it says so, and that is no error.
 Example:
   tinydev down
   tinydev down --data-dir /srv/crm --timeout 2m`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd)
 			if err != nil {

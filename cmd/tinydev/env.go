@@ -22,7 +22,7 @@ Example:
   eval "$(tinydev env)"
   curl -H "Authorization: Bearer $TINYDEV_TOKEN" "$TINYDEV_URL/v1/views"
   psql "$DATABASE_URL" -c 'select * from tinydev.event order by position desc limit 5'`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd)
 			if err != nil {

@@ -37,7 +37,7 @@ Example:
   tinydev events --after 42
 
 Next: the same stream over HTTP is GET /v1/events/stream, and in psql: listen tinydev; select * from tinydev.read_events();`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
 			given := cmd.Flags().Changed("after")
 			if after < 0 || limit < 1 {

@@ -41,7 +41,7 @@ Example:
   tinydev job create bdays_today '5 seconds' --dry-run
 
 Next: tinydev events --follow`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: takes(2),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			zone, err := cmd.Flags().GetString("time-zone")
 			if err != nil {
@@ -65,7 +65,7 @@ func newJobReschedule() *cobra.Command {
 
 Example:
   tinydev job reschedule 5 '*/10 * * * *'`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: takes(2),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			to := client.JobChange{Schedule: &args[1]}
 			if zone, err := cmd.Flags().GetString("time-zone"); err != nil {
@@ -91,7 +91,7 @@ func newJobPause(pause bool) *cobra.Command {
 
 Example:
   tinydev job ` + verb + ` 5`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			active := !pause
 			return alterJob(ctx, c, cmd, args[0], client.JobChange{Active: &active})
@@ -128,7 +128,7 @@ Example:
   tinydev job list --json
 
 Next: tinydev job runs JOB`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
 			list, err := c.Jobs(ctx)
 			if err != nil {
@@ -161,7 +161,7 @@ Example:
   tinydev job show 5
 
 Next: tinydev job runs 5`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			jobID, err := jobNumber(args[0])
 			if err != nil {
@@ -183,7 +183,7 @@ func newJobRuns() *cobra.Command {
 
 Example:
   tinydev job runs 5 --limit 50`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			jobID, err := jobNumber(args[0])
 			if err != nil {
@@ -223,7 +223,7 @@ Example:
   tinydev job preview '0 3 $ * *'
 
 Next: tinydev job create VIEW SCHEDULE`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			zone, err := cmd.Flags().GetString("time-zone")
 			if err != nil {
@@ -258,7 +258,7 @@ func newJobDrop() *cobra.Command {
 
 Example:
   tinydev job drop 5 --dry-run`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			jobID, err := jobNumber(args[0])
 			if err != nil {

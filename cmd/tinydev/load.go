@@ -35,7 +35,7 @@ Example:
   zcat sales.csv.gz | tinydev load - --table sales
 
 Next: tinydev view create NAME 'select … from friends'`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			var err error
 			if options.Types, err = pairs(types); err != nil {
@@ -69,6 +69,9 @@ Next: tinydev view create NAME 'select … from friends'`,
 			}
 			loaded, err := c.Load(ctx, options, body, on(cmd, "dry-run"))
 			done()
+			if f := fault.As(err); f != nil && f.Code == "already_loaded" {
+				return f.WithHint("--force loads it again")
+			}
 			if err != nil {
 				return err
 			}
@@ -150,7 +153,7 @@ func printFileColumns(w io.Writer, columns []client.Column) error {
 		}
 		rows = append(rows, []string{column.Name, column.Type, because})
 	}
-	return console.Table(w, []string{"column", "type", ""}, rows)
+	return console.Table(w, []string{"column", "type", "because"}, rows)
 }
 
 func printPreview(w io.Writer, preview client.Preview) error {

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -51,7 +52,7 @@ Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 d
 4 wrong schema version of the database, 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usage(cobra.NoArgs),
+		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageFault(cmd, err) })
@@ -74,13 +75,13 @@ const (
 	groupTools  = "tools"
 )
 
-// usage makes a wrong number of arguments a usage error that names the help.
-func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+// takes makes a wrong number of arguments a usage error that names the help.
+func takes(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageFault(cmd, err)
+		if len(args) == n {
+			return nil
 		}
-		return nil
+		return usageFault(cmd, fmt.Errorf("%s takes %s, not %d", cmd.CommandPath(), console.Count(int64(n), "argument"), len(args)))
 	}
 }
 
@@ -90,7 +91,7 @@ func usageFault(cmd *cobra.Command, err error) error {
 
 // family is a command that only holds sub-commands.
 func family(use, short, long string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Long: long, GroupID: groupData, Args: usage(noSuchCommand),
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, GroupID: groupData, Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(commands...)
 	return cmd
@@ -98,7 +99,7 @@ func family(use, short, long string, commands ...*cobra.Command) *cobra.Command 
 
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fault.New(fault.Invalid, "usage", "%s has no command %q", cmd.CommandPath(), args[0])
+		return usageFault(cmd, fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0]))
 	}
 	return nil
 }

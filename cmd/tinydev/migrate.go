@@ -19,7 +19,7 @@ Example:
   TINYDEV_ADMIN_DATABASE_URL=postgres://postgres@db.example.org/crm tinydev migrate
 
 Next: tinydev serve. ("tinydev up" does this by itself.)`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd)
 			if err != nil {

@@ -21,7 +21,7 @@ Example:
   tinydev serve --listen 127.0.0.1:8484
 
 Next: tinydev env, in another terminal with the same --data-dir, prints the address and the token.`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd)
 			if err != nil {

@@ -36,7 +36,7 @@ Example:
   tinydev table list --json
 
 Next: tinydev table show NAME`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
 			list, err := c.Tables(ctx)
 			if err != nil {
@@ -59,7 +59,7 @@ Example:
   tinydev table show friends
 
 Next: tinydev table rows NAME`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			table, err := c.Table(ctx, args[0])
 			if err != nil {
@@ -80,7 +80,7 @@ func newTableDrop() *cobra.Command {
 
 Example:
   tinydev table drop friends --dry-run`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			dropped, err := c.DropTable(ctx, args[0], on(cmd, "dry-run"))
 			if err != nil {
@@ -107,7 +107,7 @@ or json (one array).
 
 Example:
   tinydev ` + kind + ` rows NAME --format ndjson | head -3`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			format, err := cmd.Flags().GetString("format")
 			if err != nil {
@@ -116,7 +116,13 @@ Example:
 			if on(cmd, "json") {
 				format = control.JSON
 			}
-			return c.Rows(ctx, path, args[0], format, cmd.OutOrStdout())
+			if err := c.Rows(ctx, path, args[0], format, cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			if format == control.JSON {
+				_, err = fmt.Fprintln(cmd.OutOrStdout())
+			}
+			return err
 		}),
 	}
 	cmd.Flags().String("format", control.CSV, "csv, ndjson or json")
@@ -135,7 +141,7 @@ Example:
   tinydev query 'select * from friends'
 
 Next: tinydev view create NAME QUERY`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			query, err := argument(cmd, args[0])
 			if err != nil {

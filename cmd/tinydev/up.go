@@ -24,7 +24,7 @@ Example:
 Next, in another terminal:
   tinydev demo                  # see it work on sample data
   eval "$(tinydev env)"         # for curl and psql: TINYDEV_URL, TINYDEV_TOKEN, DATABASE_URL`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd)
 			if err != nil {

@@ -21,7 +21,7 @@ database of a newer schema is refused, one of an older is upgraded by "tinydev m
 
 Example:
   tinydev version --json`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			number, err := schema.Version()
 			if err != nil {

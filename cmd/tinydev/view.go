@@ -49,7 +49,7 @@ Example:
   tinydev view create adults 'select 1' --dry-run     # only prints the SQL
 
 Next: tinydev job create NAME '5 seconds'`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: takes(2),
 		RunE: defineView((*client.Client).CreateView, "made"),
 	}, true)
 }
@@ -62,7 +62,7 @@ views depend on it, with the list. QUERY - is the standard input.
 
 Example:
   tinydev view replace adults "select * from friends where age >= 21"`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: takes(2),
 		RunE: defineView((*client.Client).ReplaceView, "replaced"),
 	}, true)
 }
@@ -100,7 +100,7 @@ Example:
   tinydev view list --json
 
 Next: tinydev view show NAME`,
-		Args: usage(cobra.NoArgs),
+		Args: takes(0),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, _ []string) error {
 			list, err := c.Views(ctx)
 			if err != nil {
@@ -120,7 +120,7 @@ Example:
   tinydev view show bdays_today
 
 Next: tinydev view rows NAME`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			view, err := c.View(ctx, args[0])
 			if err != nil {
@@ -140,7 +140,7 @@ Example:
   tinydev view refresh bdays_today
 
 Next: tinydev view rows NAME`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			refreshed, err := c.RefreshView(ctx, args[0], on(cmd, "dry-run"))
 			if err != nil {
@@ -162,7 +162,7 @@ func newViewDrop() *cobra.Command {
 
 Example:
   tinydev view drop bdays_today --dry-run`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: takes(1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			dropped, err := c.DropView(ctx, args[0], on(cmd, "dry-run"))
 			if err != nil {

@@ -44,7 +44,7 @@ var acts = []act{
 	},
 	{
 		file: "numbers.csv", table: "demo_numbers", view: "demo_current_digit", schedule: "1 seconds",
-		query: `select * from demo_numbers where "AColumnOfNumbers" = extract(second from now())::integer % 10`,
+		query: `select * from demo_numbers where "AColumnOfNumbers" = floor(extract(second from now())) % 10`,
 		story: "Which number is the last digit of the current second? Asked every second.", csv: numbers,
 	},
 }
@@ -216,8 +216,12 @@ func (d *Demo) Clean(ctx context.Context) error {
 // remove drops the view with its job, and the table, where they are there.
 func (d *Demo) remove(ctx context.Context, a act, which string) error {
 	for _, drop := range []func(dryRun bool) (control.Change[control.Dropped], error){
-		func(dryRun bool) (control.Change[control.Dropped], error) { return d.Client.DropView(ctx, a.view, dryRun) },
-		func(dryRun bool) (control.Change[control.Dropped], error) { return d.Client.DropTable(ctx, a.table, dryRun) },
+		func(dryRun bool) (control.Change[control.Dropped], error) {
+			return d.Client.DropView(ctx, a.view, dryRun)
+		},
+		func(dryRun bool) (control.Change[control.Dropped], error) {
+			return d.Client.DropTable(ctx, a.table, dryRun)
+		},
 	} {
 		dropped, err := change(d, drop)
 		if fault.KindOf(err) == fault.NotFound {

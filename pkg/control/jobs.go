@@ -12,6 +12,7 @@ import (
 // Job is a schedule in cron.job.
 type Job struct {
 	JobID     int64       `json:"job_id" doc:"cron.job.jobid; stays when the job is rescheduled"`
+	Name      *string     `json:"name" doc:"cron.job.jobname; workspace.name of the view for a job that tinydev made"`
 	View      *string     `json:"view" doc:"what it refreshes, as workspace.name; null for a job that tinydev did not make"`
 	Owner     string      `json:"owner" doc:"role that it runs as"`
 	Schedule  string      `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds"`

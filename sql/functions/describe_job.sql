@@ -10,7 +10,7 @@ begin
     v_preview := tinydev.preview_schedule(v_job.schedule, v_job.time_zone);
   end if;
   return jsonb_build_object(
-    'job_id', v_job.job_id, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,
+    'job_id', v_job.job_id, 'name', v_job.name, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,
     'words', v_preview -> 'words', 'active', v_job.active, 'is_managed', v_job.is_managed, 'command', v_job.command,
     'next_runs', case when v_job.active then coalesce(v_preview -> 'runs', '[]') else '[]' end);
 end $$;

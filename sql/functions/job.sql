@@ -9,7 +9,7 @@ select j.jobid as job_id,
        tinydev.job_view(j.command) is not null as is_managed,
        j.command
   from cron.job j
- where j.database = pg_catalog.current_database()
+ where j.database = pg_catalog.current_database() and j.username <> 'tinydev_server'
    and (j.username = current_user
         or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
         or tinydev.may_read(tinydev.job_view(j.command)));
@@ -17,7 +17,7 @@ select j.jobid as job_id,
 grant select on tinydev.job to tinydev_user;
 
 comment on view tinydev.job is
-$$The rows of cron.job that are yours or refresh a view that you may read. Rows that tinydev.schedule did not write have is_managed false.$$;
+$$The rows of cron.job that are yours or refresh a view that you may read, for administrators all but the system's own. Rows that tinydev.schedule did not write have is_managed false.$$;
 comment on column tinydev.job.job_id     is 'cron.job.jobid; stays when the job is rescheduled';
 comment on column tinydev.job.owner      is 'role that the job runs as';
 comment on column tinydev.job.view       is 'what it refreshes, as workspace.name; null when unmanaged';

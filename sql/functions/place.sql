@@ -3,6 +3,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set jit = off             -- compiling costs 36 ms, placing a few events well under one
 set enable_seqscan = off  -- the inbox is nearly empty and its statistics are never right
+set plan_cache_mode = force_generic_plan  -- planning anew costs as much as placing
 as $$
 declare
   v_partition_to bigint;
@@ -26,7 +27,7 @@ begin
     from moved m;
   get diagnostics placed = row_count;
   head := head + placed;
-  update tinydev_impl.head set position = place.head where placed > 0;
+  update tinydev_impl.head set position = place.head where only_row and placed > 0;
 end $$;
 
 comment on function tinydev_impl.place(integer) is

@@ -70,7 +70,7 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	o := api.Options{Control: control.New(sessions), Relay: h.relay, Auth: h.auth, Metrics: observe.NewMetrics("test"), Logger: log, Version: "test",
-		Loader: &ingest.Loader{Sessions: sessions, SpoolDir: t.TempDir(), Logger: log, MaxUploadBytes: 1 << 20},
+		Loader: &ingest.Loader{Sessions: sessions, SpoolDir: t.TempDir(), Logger: log, MaxUploadBytes: 3 << 19},
 		Listen: listener.Addr().String(), Hosts: []string{"crm.example.org"},
 		Ready: func(context.Context) error {
 			if h.down.Load() {

@@ -21,8 +21,10 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
 )
 
-// maxFieldBytes limits a field of a form other than the file.
-const maxFieldBytes = 64 << 10
+const (
+	maxFieldBytes = 64 << 10 // of a field of a form other than the file
+	readAhead     = 1 << 20  // a file up to this size is held in memory until the whole form was read
+)
 
 // Streamed is an input whose body the handler reads by itself.
 type Streamed struct {
@@ -71,7 +73,7 @@ type uploadParam struct {
 func (s *Service) uploadRoutes() {
 	for path, id := range map[string]string{"/v1/uploads": "upload", "/upload-file": "upload-file"} {
 		op := operation("POST", path, id, "uploads", "Load a file into a table, which is created when it does not exist; all of it or nothing", 401, 403, 404, 408, 409, 413, 415, 422, 507)
-		op.Description = "Fields may come in any order as long as table or all of them stand before the file, which is then streamed; a file that comes before table is spooled first."
+		op.Description = "The fields come before the file, which is then streamed. With a file under 1 MiB, or where table comes after it too, they may come in any order."
 		op.DefaultStatus = http.StatusCreated
 		op.Responses = s.answers(http.StatusCreated, reflect.TypeFor[ingest.Loaded]())
 		huma.Register(s.huma, op, s.upload)
@@ -194,8 +196,8 @@ type uploadForm struct {
 	load    bool
 }
 
-// readForm reads the fields before the file, which is then file. When the table is not known yet, the file is spooled and the
-// rest of the form read first. close has to be called.
+// readForm reads the fields before the file, which is then file. A small file is read with the rest of the form; so is a large one
+// while the table is not known, by way of the spool. close has to be called.
 func (s *Service) readForm(in Streamed, load bool) (*uploadForm, error) {
 	media, params, err := mime.ParseMediaType(in.contentType)
 	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
@@ -221,18 +223,30 @@ func (s *Service) readForm(in Streamed, load bool) (*uploadForm, error) {
 			}
 			continue
 		}
-		if form.spool != nil {
+		if form.file != nil || form.spool != nil {
 			form.close()
 			return nil, fault.New(fault.Invalid, "file_repeated", "the form has several files").WithHint("send one file a request")
 		}
 		form.request.Source = part.FileName()
-		if !load || form.request.Table != "" {
-			form.file = &lastPart{part: part, parts: parts, form: form}
-			return form, nil
-		}
-		if form.spool, err = ingest.NewSpool(formReader{part}, s.loader.SpoolDir, s.spoolLimit()); err != nil {
+		head, err := io.ReadAll(io.LimitReader(formReader{part}, readAhead))
+		if err != nil {
 			return nil, err
 		}
+		if len(head) < readAhead {
+			form.file = bytes.NewReader(head)
+			continue
+		}
+		whole := formReader{io.MultiReader(bytes.NewReader(head), part)}
+		if !load || form.request.Table != "" {
+			form.file = &lastPart{part: whole, parts: parts}
+			return form, nil
+		}
+		if form.spool, err = ingest.NewSpool(whole, s.loader.SpoolDir, s.spoolLimit()); err != nil {
+			return nil, err
+		}
+	}
+	if form.file != nil {
+		return form, nil
 	}
 	if form.spool == nil {
 		return nil, fault.New(fault.Invalid, "file_missing", "the form has no file").WithHint("send -F file=@FILE")
@@ -298,9 +312,8 @@ func (f *uploadForm) field(part *multipart.Part) error {
 // lastPart is the file of a form that is streamed. Before it tells of its end it reads the rest of the form: a field that comes
 // after the file came too late, and must not be passed over in silence.
 type lastPart struct {
-	part  *multipart.Part
+	part  io.Reader
 	parts *multipart.Reader
-	form  *uploadForm
 	err   error
 }
 
@@ -313,7 +326,7 @@ func (l *lastPart) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		l.err = l.rest()
 	case err != nil:
-		l.err = formFault(err)
+		l.err = err
 	}
 	if n > 0 {
 		return n, nil

@@ -112,6 +112,10 @@ func check(ctx context.Context, url, user string, log *slog.Logger) error {
 		return fmt.Errorf("log in as the server: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if role := conn.Config().User; role != serverRole {
+		return fault.New(fault.Invalid, "server_role_wrong", "the server logs in as %s, not as %s", role, serverRole).
+			WithHint("TINYDEV_DATABASE_URL names %s; a superuser belongs into TINYDEV_ADMIN_DATABASE_URL", serverRole)
+	}
 	if err := schema.Check(ctx, conn); err != nil {
 		return err
 	}

@@ -157,6 +157,7 @@ const aTable = `{"name":"t","columns":[{"name":"a","type":"text"}]}`
 
 func TestUp(t *testing.T) {
 	t.Parallel()
+	needsLocal(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	t.Cleanup(func() { // last, when no server has it any more
 		c, err := cluster.Open(context.Background(), cluster.Config{DataDir: dir})
@@ -243,9 +244,18 @@ func TestUp(t *testing.T) {
 	}
 }
 
+// needsLocal skips a test of the private cluster where only containers are to be used.
+func needsLocal(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TINYDEV_TEST_SERVER") == "container" {
+		t.Skip("TINYDEV_TEST_SERVER is container: this tests the private cluster")
+	}
+}
+
 // private gives an empty PostgreSQL with pg_cron.
 func private(t *testing.T) *cluster.Cluster {
 	t.Helper()
+	needsLocal(t)
 	c, err := cluster.Open(context.Background(), cluster.Config{DataDir: filepath.Join(t.TempDir(), "pg"), Settings: map[string]string{"fsync": "off"}})
 	if err != nil {
 		t.Fatal(err)
@@ -334,6 +344,12 @@ func TestServeOutlivesItsDatabase(t *testing.T) {
 	again := run(t, server.Serve, map[string]string{"TINYDEV_DATA_DIR": dir, "TINYDEV_DATABASE_URL": plain})
 	if err := again.end(); err != nil {
 		t.Error(err)
+	}
+	super := begin(t, server.Serve, map[string]string{"TINYDEV_DATA_DIR": dir, "TINYDEV_DATABASE_URL": url, "TINYDEV_ADMIN_DATABASE_URL": url})
+	err = <-super.ended
+	super.ended <- err
+	if fault.CodeOf(err) != "server_role_wrong" {
+		t.Errorf("a server as a superuser: %v", err)
 	}
 	stranger := begin(t, server.Serve, map[string]string{"TINYDEV_DATA_DIR": dir, "TINYDEV_DATABASE_URL": plain, "TINYDEV_USER": "nobody"})
 	err = <-stranger.ended

@@ -113,7 +113,12 @@ func (b *browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
+	err := chromedp.Do(ctx, steps...)
+	// A page that is just being replaced loses what was looked up in it; nothing was done to it yet.
+	for err != nil && strings.Contains(err.Error(), "Could not find node") && ctx.Err() == nil {
+		err = chromedp.Do(ctx, steps...)
+	}
+	if err != nil {
 		if picture, shotErr := chromedp.Run(b.ctx, chromedp.FullScreenshot(100)); shotErr == nil {
 			_ = os.WriteFile(filepath.Join(b.shots, "failed.png"), picture, 0o644)
 		}
@@ -129,6 +134,7 @@ func (b *browser) open(place string) {
 // click clicks what a person would: the link, button or label with a text.
 func (b *browser) click(text string) {
 	b.t.Helper()
+	b.is(`document.readyState === "complete"`)
 	b.do("click "+text, chromedp.Click(fmt.Sprintf(`//*[self::a or self::button or self::label or self::summary][normalize-space()=%q]`, text)))
 }
 

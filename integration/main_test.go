@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,13 +144,20 @@ func tempDir(t *testing.T) string {
 // start runs the server and waits until it says that it is ready.
 func (s *server) start() *server {
 	s.t.Helper()
-	mark := s.log.Len()
 	if s.container != nil {
 		s.process = s.prepare("serve", "--listen", "127.0.0.1:0")
 		s.process.Env = append(s.process.Env, "TINYDEV_DATABASE_URL="+s.container.SuperuserDSN())
 	} else {
 		s.process = s.prepare("up", "--listen", "127.0.0.1:0")
 	}
+	s.launch()
+	return s
+}
+
+// launch starts process as the server.
+func (s *server) launch() {
+	s.t.Helper()
+	mark := s.log.Len()
 	s.process.Stdout, s.process.Stderr = s.log, s.log
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
@@ -167,7 +173,6 @@ func (s *server) start() *server {
 		}
 		return strings.Contains(s.log.String()[mark:], "is ready: http")
 	})
-	return s
 }
 
 // signal sends a signal to the server alone and waits until it has ended.
@@ -299,4 +304,3 @@ func (o *output) Len() int {
 	return o.text.Len()
 }
 
-var _ io.Writer = (*output)(nil)

@@ -61,6 +61,7 @@ type Config struct {
 	TestBins        string `split_words:"true" help:"tests: folders of PostgreSQL binaries"`
 	TestMatrix      string `split_words:"true" help:"tests: releases or servers to run on"`
 	TestDatabaseURL Secret `split_words:"true" help:"tests: a server that is there already"`
+	Screenshots     string `split_words:"true" help:"tests: folder in which the pages' pictures are kept"`
 
 	sources map[string]string // variable to Environment or Flag
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -28,17 +29,19 @@ type draft struct {
 // drafts hold the files between their preview and their load, on this server's disk.
 type drafts struct {
 	dir   string
-	limit int64
+	limit int64 // bytes of one file; 0 is none
+	total int64 // bytes of all; 0 is no limit
+	log   *slog.Logger
 
 	mu   sync.Mutex
 	byID map[string]*draft
 }
 
-func newDrafts(dir string, limit int64) *drafts {
-	return &drafts{dir: dir, limit: limit, byID: map[string]*draft{}}
+func newDrafts(dir string, limit, total int64, log *slog.Logger) *drafts {
+	return &drafts{dir: dir, limit: limit, total: total, log: log, byID: map[string]*draft{}}
 }
 
-// add writes the file to disk. Errors are those of ingest.NewSpool.
+// add writes the file to disk, where it stays for draftLife. Errors: those of ingest.NewSpool; storage_full spool_full.
 func (d *drafts) add(role, name string, body io.Reader, now time.Time) (*draft, error) {
 	spool, err := ingest.NewSpool(body, d.dir, d.limit)
 	if err != nil {
@@ -48,18 +51,35 @@ func (d *drafts) add(role, name string, body io.Reader, now time.Time) (*draft, 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.byID[added.id] = added
-	return added, d.sweep(role, now)
+	d.sweep(role, now)
+	if d.total > 0 && d.bytes() > d.total {
+		d.delete(added)
+		return nil, fault.New(fault.Storage, "spool_full", "the files that wait to be loaded take more than %d bytes", d.total).
+			WithHint("load those that were sent before, or try again in an hour")
+	}
+	time.AfterFunc(draftLife+time.Second, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.sweep("", time.Now())
+	})
+	return added, nil
+}
+
+func (d *drafts) bytes() (sum int64) {
+	for _, each := range d.byID {
+		sum += each.spool.Size
+	}
+	return sum
 }
 
 // sweep removes what is too old, and the role's oldest when there are too many.
-func (d *drafts) sweep(role string, now time.Time) error {
-	var errs []error
+func (d *drafts) sweep(role string, now time.Time) {
 	for {
 		var oldest *draft
 		held := 0
 		for _, each := range d.byID {
 			if now.Sub(each.at) > draftLife {
-				errs = append(errs, d.delete(each))
+				d.delete(each)
 				continue
 			}
 			if each.role != role {
@@ -70,15 +90,18 @@ func (d *drafts) sweep(role string, now time.Time) error {
 			}
 		}
 		if held <= draftsPerUser {
-			return errors.Join(errs...)
+			return
 		}
-		errs = append(errs, d.delete(oldest))
+		d.delete(oldest)
 	}
 }
 
-func (d *drafts) delete(gone *draft) error {
+// delete forgets a draft. A file that cannot be removed is gone with the next start.
+func (d *drafts) delete(gone *draft) {
 	delete(d.byID, gone.id)
-	return gone.spool.Remove()
+	if err := gone.spool.Remove(); err != nil {
+		d.log.Warn("a file that was not loaded stays until the next start", "error", err)
+	}
 }
 
 // find gives a draft of role. Errors: not_found draft_not_found.
@@ -94,10 +117,10 @@ func (d *drafts) find(role, id string) (*draft, error) {
 }
 
 // remove forgets a draft and deletes its file.
-func (d *drafts) remove(gone *draft) error {
+func (d *drafts) remove(gone *draft) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.delete(gone)
+	d.delete(gone)
 }
 
 func (d *drafts) close() error {
@@ -105,7 +128,8 @@ func (d *drafts) close() error {
 	defer d.mu.Unlock()
 	var errs []error
 	for _, each := range d.byID {
-		errs = append(errs, d.delete(each))
+		errs = append(errs, each.spool.Remove())
 	}
+	clear(d.byID)
 	return errors.Join(errs...)
 }

@@ -232,9 +232,7 @@ func loadDraft(v *visit) error {
 		form.Problem = v.explain(err, "")
 		return v.showDraft(form.Problem.Status, form)
 	}
-	if err := v.web.drafts.remove(kept); err != nil {
-		v.internal("a loaded file stays behind", err)
-	}
+	v.web.drafts.remove(kept)
 	return v.back("/table?" + url.Values{"name": {loaded.Table}, "done": {"loaded"}, "n": {strconv.FormatInt(loaded.Rows, 10)}}.Encode())
 }
 

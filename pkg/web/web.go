@@ -53,7 +53,9 @@ type Options struct {
 	SpoolDir string
 	// UploadLimit is the most bytes of one file; 0 is no limit.
 	UploadLimit int64
-	Logger      *slog.Logger
+	// SpoolLimit is the most bytes of all files that wait for their load; 0 is no limit.
+	SpoolLimit int64
+	Logger     *slog.Logger
 }
 
 // Web serves the pages. Close it after the HTTP server has stopped.
@@ -78,7 +80,7 @@ func New(options Options) (*Web, error) {
 	}
 	return &Web{
 		options: options, pages: parsed, protection: http.NewCrossOriginProtection(),
-		drafts: newDrafts(options.SpoolDir, options.UploadLimit),
+		drafts: newDrafts(options.SpoolDir, options.UploadLimit, options.SpoolLimit, options.Logger),
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -115,7 +116,7 @@ func TestFacts(t *testing.T) {
 func TestDrafts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	d := newDrafts(dir, 10)
+	d := newDrafts(dir, 10, 30, slog.New(slog.DiscardHandler))
 	start := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	add := func(role string, after time.Duration) *draft {
 		t.Helper()
@@ -154,11 +155,22 @@ func TestDrafts(t *testing.T) {
 	if _, err := d.add("eve", "big.csv", strings.NewReader("more than ten bytes"), start); fault.CodeOf(err) != "file_too_large" {
 		t.Errorf("a file over the limit: %v", err)
 	}
-	if err := d.remove(last); err != nil || files() != 0 {
-		t.Errorf("remove: %v, %d files", err, files())
+	d.remove(last)
+	if n := files(); n != 0 {
+		t.Errorf("%d files are left after the load", n)
 	}
-	add("eve", 2*draftLife)
+	for _, role := range []string{"a", "b", "c"} {
+		if _, err := d.add(role, "f.csv", strings.NewReader("a\n1234567\n"), start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.add("d", "f.csv", strings.NewReader("a\n1\n"), start); fault.CodeOf(err) != "spool_full" {
+		t.Errorf("a file over the limit of all: %v", err)
+	}
+	if n := files(); n != 3 {
+		t.Errorf("%d files, want 3", n)
+	}
 	if err := d.close(); err != nil || files() != 0 {
-		t.Errorf("close: %v, %d files", err, files())
+		t.Errorf("close: %v, %d files are left", err, files())
 	}
 }

@@ -153,7 +153,7 @@ func DB(t testing.TB) *Database {
 	_, err = admin.Exec(ctx, fmt.Sprintf("create database %s template %s", name, template))
 	cloning.Unlock()
 	if err == nil {
-		_, err = admin.Exec(ctx, fmt.Sprintf("revoke connect, temporary on database %[1]s from public; grant connect, temporary on database %[1]s to tinydev_user, tinydev_server", name))
+		_, err = admin.Exec(ctx, fmt.Sprintf("revoke connect, temporary on database %[1]s from public; grant connect, temporary on database %[1]s to tinydev_user, tinydev_server; grant create on database %[1]s to tinydev_roles", name))
 	}
 	if err != nil {
 		t.Fatalf("clone the template: %v", err)

@@ -37,19 +37,21 @@ begin
     v_view := null;
     begin
       v_view := tinydev.find_refreshable(view);
-      if v_view.is_concurrent then
-        v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
-        v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
-        execute pg_catalog.format('refresh materialized view concurrently %s', v_view.full_name);
-        v_inserted := v_inserted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
-        v_deleted := v_deleted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
-      else
+      v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
+      v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
+      execute pg_catalog.format('refresh materialized view %s%s', case when v_view.is_concurrent then 'concurrently ' end, v_view.full_name);
+      v_inserted := v_inserted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
+      v_deleted := v_deleted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
+      -- REFRESH reports no row count before PostgreSQL 18, but a plain one counts all rows as inserted. None are counted by
+      -- track_counts = off.
+      v_rows := v_inserted;
+      if v_view.is_concurrent or v_rows operator(pg_catalog.=) 0 then
+        execute pg_catalog.format('select pg_catalog.count(*) from %s', v_view.full_name) into v_rows;
+      end if;
+      if not v_view.is_concurrent then
         v_inserted := null;
         v_deleted := null;
-        execute pg_catalog.format('refresh materialized view %s', v_view.full_name);
       end if;
-      -- REFRESH reports no row count before PostgreSQL 18.
-      execute pg_catalog.format('select pg_catalog.count(*) from %s', v_view.full_name) into v_rows;
       v_data := pg_catalog.jsonb_build_object(
         'rows', v_rows, 'duration_ms', tinydev.milliseconds_since(v_start), 'cause', cause, 'concurrently', v_view.is_concurrent,
         'inserted', v_inserted, 'deleted', v_deleted,

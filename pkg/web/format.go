@@ -13,7 +13,7 @@ import (
 // functions are what templates call.
 var functions = template.FuncMap{
 	"ago": ago, "stamp": stamp, "iso": iso, "bytes": byteSize, "count": count, "estimate": estimate, "cell": cell, "rows": rowCount, "sentence": sentence,
-	"join": func(list []string) string { return strings.Join(list, "\n") }, "numeric": isNumeric, "dict": dict, "wait": waitFor,
+	"join": func(list []string) string { return strings.Join(list, "\n") }, "numeric": isNumeric, "dict": dict,
 	"first": func(list []time.Time) *time.Time {
 		if len(list) == 0 {
 			return nil

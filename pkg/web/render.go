@@ -71,7 +71,7 @@ func (p *pages) readAssets() error {
 	return nil
 }
 
-// view is what every template gets.
+// page is what every template gets.
 type page struct {
 	Title   string
 	Section string // which entry of the navigation is current

@@ -1,10 +1,11 @@
 package web
 
 import (
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 )
@@ -104,8 +105,8 @@ func dropTable(v *visit) error {
 func download(v *visit) error {
 	name := v.QueryParam("name")
 	out := v.Response()
-	_, err := v.user.WriteRows(v.ctx(), name, control.CSV, flushless{out}, func() {
-		out.Header().Set(echoContentType, "text/csv; charset=utf-8")
+	_, err := v.user.WriteRows(v.ctx(), name, control.CSV, out, func() {
+		out.Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
 		out.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": plainName(name) + ".csv"}))
 		out.WriteHeader(http.StatusOK)
 	})
@@ -116,8 +117,3 @@ func download(v *visit) error {
 	}
 	return err
 }
-
-const echoContentType = "Content-Type"
-
-// flushless hides everything of a response but Write.
-type flushless struct{ io.Writer }

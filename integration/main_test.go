@@ -303,4 +303,3 @@ func (o *output) Len() int {
 	defer o.mu.Unlock()
 	return o.text.Len()
 }
-

@@ -53,6 +53,7 @@ var parts = []part{
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == bareServerCommand {
 		exit(serveBare(os.Args[2:]))
+		return
 	}
 	o, chosen, err := parseFlags(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {

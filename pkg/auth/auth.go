@@ -174,11 +174,16 @@ func (a *Auth) SignInWithCode(w http.ResponseWriter, text string) error {
 	delete(a.codes, sum)
 	a.mu.Unlock()
 	if !ok || a.now().After(c.until) {
-		return fault.New(fault.Unauthentic, "code_spent", "this address was opened before, or is older than an hour").
-			WithHint("sign in with the token that tinydev env prints")
+		return CodeSpent()
 	}
 	a.SignIn(w, c.role)
 	return nil
+}
+
+// CodeSpent is the fault of a one-time code that does not let in any more.
+func CodeSpent() *fault.Error {
+	return fault.New(fault.Unauthentic, "code_spent", "this address was opened before, or is older than an hour").
+		WithHint("sign in with the token that tinydev env prints")
 }
 
 // SignInWithToken checks a token and sets the cookie. Errors: as TokenRole.

@@ -42,7 +42,7 @@ type Config struct {
 	InsecureListen bool     `split_words:"true" default:"false" help:"allow plain HTTP beyond loopback: only where something else keeps strangers out, such as a container behind a port published on loopback"`
 
 	MaxUploadBytes Size `split_words:"true" default:"0" help:"largest file; 0 is no limit"`
-	MaxSpoolBytes  Size `split_words:"true" default:"16GiB" help:"largest file that is spooled to find its types; 0 is no limit"`
+	MaxSpoolBytes  Size `split_words:"true" default:"16GiB" help:"how much may wait on disk at the same time while types are found; 0 is no limit"`
 	MaxCellBytes   Size `split_words:"true" default:"16MiB" help:"largest cell of a file, up to 256MiB"`
 	EventRetention Age  `split_words:"true" help:"how long events are kept, such as 90d; empty leaves what the database has"`
 

@@ -81,12 +81,12 @@ func TestPoison(t *testing.T) {
 	cases := []struct{ name, in, want string }{
 		{"NUL", "a,b\n1,2\n3,\x00\n", "file_invalid line 3, column 2 (b): there is a NUL byte, which PostgreSQL cannot store"},
 		{"bad UTF-8", "a,b\n" + strings.Repeat("é,é\n", 20000) + "3,\xff\n", "file_invalid line 20002, column 2 (b): byte 0xFF is not valid utf-8"},
-		{"ragged", "a,b\n1,2\n3\n", "file_invalid line 3, column 2 (b): the row has 1 fields, the header has 2"},
+		{"ragged", "a,b\n1,2\n3\n", "file_invalid line 3, column 2 (b): the row has 1 field, the header has 2"},
 		{"open quote", "a,b\n1,2\n3,\"4\n5,6\n", "file_invalid line 3, column 2 (b): the quote that opens here is never closed"},
 		{"stray quote", "a,b\n1,2\n3,4\"\n5,6\n", "file_invalid line 3, column 2 (b): a quote stands within a cell that is not quoted"},
 		{"huge cell", "a,b\n1,<300 MB>", "file_invalid line 2, column 2 (b): the cell is longer than 16777216 bytes"},
-		{"two", "a,b\n1,2\n3\n4\n5,6\n", "file_invalid line 3, column 2 (b): the row has 1 fields, the header has 2; and one more mistake"},
-		{"late", "a,b\n" + strings.Repeat("1,2\n", 500_000) + "3\n", "file_invalid line 500002, column 2 (b): the row has 1 fields, the header has 2"},
+		{"two", "a,b\n1,2\n3\n4\n5,6\n", "file_invalid line 3, column 2 (b): the row has 1 field, the header has 2; and one more mistake"},
+		{"late", "a,b\n" + strings.Repeat("1,2\n", 500_000) + "3\n", "file_invalid line 500002, column 2 (b): the row has 1 field, the header has 2"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -136,7 +136,11 @@ func (s *Scanner) tooMany() error {
 // ragged reports a record whose number of fields is not the header's.
 func (s *Scanner) ragged(rec *Record) error {
 	found, expected := len(rec.fields), len(s.dialect.Header)
-	reason := fmt.Sprintf("the row has %d fields, the header has %d", found, expected)
+	fields := "fields"
+	if found == 1 {
+		fields = "field"
+	}
+	reason := fmt.Sprintf("the row has %d %s, the header has %d", found, fields, expected)
 	e := s.cellFault("row_ragged", rec.Line, min(found, expected), rec.raw, reason).
 		With("found", found).With("expected", expected)
 	if found < expected {

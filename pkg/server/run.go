@@ -157,7 +157,8 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.pages, err = web.New(web.Options{Control: verbs, Loader: loader, Auth: s.auth, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes), Logger: s.log})
+	s.pages, err = web.New(web.Options{Control: verbs, Loader: loader, Auth: s.auth, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes),
+		SpoolLimit: int64(s.cfg.MaxSpoolBytes), Logger: s.log})
 	if err != nil {
 		return err
 	}

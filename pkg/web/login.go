@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
 
@@ -20,11 +21,15 @@ type loginPage struct {
 	Problem *problem
 }
 
-// login answers GET /login?next=.
+// login answers GET /login?next=&reason=; reason is the code of what went wrong with the printed address.
 func (w *Web) login(c echo.Context) error {
 	secure(c)
 	v := &visit{Context: c, web: w, now: time.Now().UTC()}
-	return v.showLogin(http.StatusOK, loginPage{Next: localPath(c.QueryParam("next"))})
+	p := loginPage{Next: localPath(c.QueryParam("next"))}
+	if spent := auth.CodeSpent(); c.QueryParam("reason") == spent.Code {
+		p.Problem = v.explain(spent, "")
+	}
+	return v.showLogin(http.StatusOK, p)
 }
 
 // signIn answers POST /login (token, next): 303 to the page, or the form again with 401.

@@ -16,7 +16,7 @@ begin
     return jsonb_build_object('sql', v_answer -> 'sql' || to_jsonb(format('select cron.alter_job(%s, active => %s);', v_job.job_id, v_active)));
   end if;
   perform cron.alter_job(v_job.job_id, active => v_active);
-  return tinydev.describe_job(v_job.job_id) || jsonb_build_object('warnings', coalesce(v_answer -> 'warnings', '[]'));
+  return tinydev.describe_job(v_job.job_id);
 end $$;
 
 comment on function tinydev.alter_job(bigint, text, text, boolean, boolean) is

@@ -10,6 +10,7 @@ declare
   v_type      text;
   v_names     text[] := '{}';
   v_lines     text[] := '{}';
+  v_columns   jsonb := '[]';
   v_sql       text;
 begin
   select p.workspace, p.relation into v_workspace, v_relation from tinydev.parse_name(create_table.name) p;
@@ -33,19 +34,17 @@ begin
         'use one such as text, bigint, numeric(12,2), double precision, boolean, date, timestamptz, uuid, jsonb', jsonb_build_object('column', v_name));
     end if;
     v_names := v_names || v_name;
+    v_columns := v_columns || jsonb_build_object('name', v_name, 'type', v_type, 'nullable', v_column ->> 'nullable' is distinct from 'false');
     v_lines := v_lines || format('  %I %s%s', v_name, v_type, case when v_column ->> 'nullable' = 'false' then ' not null' else '' end);
   end loop;
+  perform tinydev.require_free(v_workspace, v_relation, 'choose another name, or drop it first');
   v_sql := format(E'create table %I.%I (\n%s\n);', v_workspace, v_relation, array_to_string(v_lines, E',\n'));
   if create_table.dry_run then
     return jsonb_build_object('sql', jsonb_build_array(v_sql));
   end if;
-  begin
-    execute v_sql;
-  exception when duplicate_table then
-    perform tinydev.fault(409, 'name_taken', format('%I.%I is there already', v_workspace, v_relation), 'choose another name, or drop it first');
-  end;
+  execute v_sql;
   perform tinydev.record_event('table.created', format('%I.%I', v_workspace, v_relation)::regclass::oid, null,
-    jsonb_build_object('columns', create_table.columns));
+    jsonb_build_object('columns', v_columns));
   return tinydev.describe(create_table.name, 'table');
 end $$;
 

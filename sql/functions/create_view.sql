@@ -13,15 +13,11 @@ begin
   perform tinydev.require_own_workspace(v_workspace);
   perform tinydev.check_query(create_view.query);
   v_sql := tinydev.view_sql(v_name, create_view.query);
+  perform tinydev.require_free(v_workspace, v_relation, 'choose another name, or replace the view with tinydev.replace_view');
   if create_view.dry_run then
     return pg_catalog.jsonb_build_object('sql', pg_catalog.jsonb_build_array(v_sql));
   end if;
-  begin
-    execute v_sql;
-  exception when duplicate_table then
-    perform tinydev.fault(409, 'name_taken', pg_catalog.format('%s is there already', v_name),
-      'choose another name, or replace it with tinydev.replace_view');
-  end;
+  execute v_sql;
   return tinydev.created_view(v_name, 'view.created');
 end $$;
 

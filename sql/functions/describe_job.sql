@@ -12,6 +12,7 @@ begin
   return jsonb_build_object(
     'job_id', v_job.job_id, 'name', v_job.name, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,
     'words', v_preview -> 'words', 'active', v_job.active, 'is_managed', v_job.is_managed, 'command', v_job.command,
+    'warnings', coalesce(v_preview -> 'warnings', '[]'),
     'next_runs', case when v_job.active then coalesce(v_preview -> 'runs', '[]') else '[]' end);
 end $$;
 

@@ -34,7 +34,7 @@ begin
   else
     perform cron.alter_job(v_job_id, schedule => v_schedule, command => v_command, active => true);
   end if;
-  return tinydev.describe_job(v_job_id) || jsonb_build_object('warnings', v_parsed -> 'warnings');
+  return tinydev.describe_job(v_job_id);
 end $$;
 
 comment on function tinydev.schedule(text, text, text, boolean) is

@@ -196,6 +196,13 @@ func TestWalkCommandLine(t *testing.T) {
 			t.Errorf("the same file again: exit code %d, %s", r.code, r.stderr)
 		}
 		s.must("load", "friends.csv", "--force")
+		// The refusal comes while the file is still being sent.
+		s.write("large.csv", "Name\n"+strings.Repeat("a name that is long enough to fill some space\n", 400_000))
+		for range 5 {
+			if r := s.command("load", "large.csv", "--table", "elsewhere.large"); r.code != 2 || !strings.Contains(r.stderr, "elsewhere is not your workspace") {
+				t.Errorf("a load into another's workspace: exit code %d, %s", r.code, r.stderr)
+			}
+		}
 		if r := s.commandWith("Name;Date\nZoe;2001-02-03\n", "load", "-", "--table", "friends"); r.code != 0 {
 			t.Errorf("load from the standard input: %s", r.stderr)
 		}
@@ -281,4 +288,42 @@ func shellEnv(t *testing.T, s *server) map[string]string {
 		}
 	}
 	return values
+}
+
+// TestDryRuns runs in psql what the dry runs print, which has the same effect as the commands.
+func TestDryRuns(t *testing.T) {
+	onEach(t, func(t *testing.T, s *server) {
+		s.sql("create table friends as select 'Ada' as name")
+		play := func(args ...string) {
+			t.Helper()
+			plan := strings.TrimSpace(s.must(append(args, "--dry-run")...))
+			if !strings.HasSuffix(plan, ";") {
+				t.Errorf("%v plans %s", args, plan)
+			}
+			s.sql(plan)
+		}
+		play("view", "create", "v", "select * from friends")
+		play("view", "refresh", "v")
+		play("view", "replace", "v", "select name, 1 as n from friends")
+		play("job", "create", "v", "0 0 * * *")
+		id := s.sql("select job_id from tinydev.job where view = 'ann.v'")
+		play("job", "pause", id)
+		if got := s.sql("select active from tinydev.job where view = 'ann.v'"); got != "f" {
+			t.Errorf("the job is active: %s", got)
+		}
+		play("job", "resume", id)
+		play("job", "reschedule", id, "1 1 * * *")
+		if got := s.sql("select schedule, active from tinydev.job where view = 'ann.v'"); got != "1 1 * * *|t" {
+			t.Errorf("the job is %s", got)
+		}
+		play("job", "drop", id)
+		if got := s.sql("select string_agg(n::text, ',') from v"); got != "1" {
+			t.Errorf("the view holds %s", got)
+		}
+		play("view", "drop", "v")
+		play("table", "drop", "friends")
+		if left := s.sql("select count(*) from tinydev.relation where workspace = 'ann'"); left != "0" {
+			t.Errorf("%s tables and views are left", left)
+		}
+	})
 }

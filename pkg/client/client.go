@@ -38,10 +38,27 @@ type Endpoint struct {
 // that came back on another port.
 func New(locate func() (Endpoint, error)) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	// An upload waits for the server to ask for it, so that a refusal does not cost the sending of a large file.
-	transport.ExpectContinueTimeout = 5 * time.Second
-	transport.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext
+	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return patientConn{conn}, nil
+	}
 	return &Client{locate: locate, http: &http.Client{Transport: transport}}
+}
+
+// patientConn is a connection whose failed writes take a moment. A server that refuses an upload answers and closes while we are
+// still sending; net/http gives up at the first failed write, although the answer is about to be read.
+type patientConn struct{ net.Conn }
+
+func (c patientConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		time.Sleep(250 * time.Millisecond)
+	}
+	return n, err
 }
 
 // At is a locate function for New that always gives the same server.

@@ -84,7 +84,7 @@ func upload[T any](ctx context.Context, c *Client, path string, query url.Values
 	form := multipart.NewWriter(writer)
 	go func() { writer.CloseWithError(send(form, load, file)) }()
 	resp, err := c.open(ctx, request{method: http.MethodPost, path: path, query: query, body: reader, header: http.Header{
-		"Accept": {"application/json"}, "Content-Type": {form.FormDataContentType()}, "Expect": {"100-continue"}}})
+		"Accept": {"application/json"}, "Content-Type": {form.FormDataContentType()}}})
 	if err != nil {
 		return answer, err
 	}

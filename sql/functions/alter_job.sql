@@ -13,7 +13,7 @@ begin
     v_answer := tinydev.schedule(v_job.view, coalesce(alter_job.schedule, v_job.schedule), alter_job.time_zone, alter_job.dry_run);
   end if;
   if alter_job.dry_run then
-    return jsonb_build_object('sql', v_answer -> 'sql' || to_jsonb(format('select cron.alter_job(%s, active => %s);', v_job.job_id, v_active)));
+    return jsonb_build_object('sql', v_answer -> 'sql' || to_jsonb(format('select cron.alter_job(%s, active => %s);', v_job.job_id, case when v_active then 'true' else 'false' end)));
   end if;
   perform cron.alter_job(v_job.job_id, active => v_active);
   return tinydev.describe_job(v_job.job_id);

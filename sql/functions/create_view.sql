@@ -15,7 +15,7 @@ begin
   v_sql := tinydev.view_sql(v_name, create_view.query);
   perform tinydev.require_free(v_workspace, v_relation, 'choose another name, or replace the view with tinydev.replace_view');
   if create_view.dry_run then
-    return pg_catalog.jsonb_build_object('sql', pg_catalog.jsonb_build_array(v_sql));
+    return pg_catalog.jsonb_build_object('sql', pg_catalog.jsonb_build_array(v_sql operator(pg_catalog.||) ';'));
   end if;
   execute v_sql;
   return tinydev.created_view(v_name, 'view.created');

@@ -26,7 +26,8 @@ begin
       pg_catalog.format('drop materialized view %I.%I', (select p.workspace from tinydev.parse_name(v_name) p), 'tinydev_replaced_' operator(pg_catalog.||) v_id::text)
     ] operator(pg_catalog.||) v_kept;
   if replace_view.dry_run then
-    return pg_catalog.jsonb_build_object('sql', v_kept);
+    return pg_catalog.jsonb_build_object('sql',
+      (select pg_catalog.jsonb_agg(k.statement operator(pg_catalog.||) ';' order by k.n) from pg_catalog.unnest(v_kept) with ordinality k(statement, n)));
   end if;
   foreach v_statement in array v_kept loop
     begin

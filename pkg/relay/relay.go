@@ -49,7 +49,8 @@ type Relay struct {
 
 	head     atomic.Int64
 	placed   atomic.Int64
-	lastGood atomic.Int64 // Unix nanoseconds of the last successful placing
+	lastGood atomic.Int64  // Unix nanoseconds of the last successful placing
+	placer   atomic.Uint32 // process id of the backend that placed last for this relay
 	work     chan struct{}
 	reads    chan struct{}
 
@@ -125,9 +126,7 @@ func (r *Relay) wake() {
 
 func (r *Relay) place(ctx context.Context) {
 	for {
-		var head int64
-		var placed int
-		err := r.pool.QueryRow(ctx, "select head, placed from tinydev_impl.place($1)", placeAtOnce).Scan(&head, &placed)
+		head, placed, err := r.placeSome(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				r.log.Warn("events are not placed, trying again", "error", err, "in", retryAfter)
@@ -144,6 +143,17 @@ func (r *Relay) place(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (r *Relay) placeSome(ctx context.Context) (head int64, placed int, err error) {
+	conn, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Release()
+	r.placer.Store(conn.Conn().PgConn().PID())
+	err = conn.QueryRow(ctx, "select head, placed from tinydev_impl.place($1)", placeAtOnce).Scan(&head, &placed)
+	return head, placed, err
 }
 
 func (r *Relay) wakeFeeds() {
@@ -202,6 +212,10 @@ func (r *Relay) listen(ctx context.Context) error {
 			return fmt.Errorf("wait for a notification: %w", err)
 		}
 		if n.Payload == heartbeat {
+			continue
+		}
+		// What we place is no news, and is heard before the placing has returned: a second one would only delay the reading.
+		if n.Channel == "tinydev" && n.PID == r.placer.Load() {
 			continue
 		}
 		// Anybody may send anything here: a position that was seen is no news, all else is worth a look.

@@ -1,7 +1,11 @@
+-- In plpgsql, which keeps the plan: a function in SQL is planned at each call, and this one is called for each read.
 create or replace function tinydev.event_source() returns text
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-as $$ select 'urn:uuid:' || instance_id from tinydev_impl.instance $$;
+as $$
+begin
+  return (select 'urn:uuid:' || i.instance_id from tinydev_impl.instance i);
+end $$;
 
 comment on function tinydev.event_source() is
 $$Names this installation, as the "source" of its events.$$;

@@ -37,7 +37,7 @@ func startBare(ctx context.Context, s *stage) (b bareServer, stop func(), err er
 	}
 	cmd := exec.Command(self, bareServerCommand, s.pg.URL(user, cluster.Database))
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output, err := cmd.StdoutPipe()
 	if err != nil {
 		return b, nil, err

@@ -46,10 +46,9 @@ func measureFanout(ctx context.Context, s *stage, o options) (section, error) {
 			if err != nil {
 				return out, err
 			}
-			f := fanout{s: s, commits: commits, subscribers: o.subscribers, first: number, events: perTurn}
-			before := processorTime(pid)
-			err = f.run(ctx, address, path, times)
-			*cpu += processorTime(pid) - before
+			f := fanout{s: s, commits: commits, subscribers: o.subscribers, first: number, events: perTurn, pid: pid}
+			used, err := f.run(ctx, address, path, times)
+			*cpu += used
 			stopProfile()
 			if err != nil {
 				return out, err
@@ -76,9 +75,11 @@ type fanout struct {
 	subscribers int
 	first       int // number of the first event
 	events      int // after the warm-up
+	pid         int // of the server
 }
 
-func (f *fanout) run(ctx context.Context, address, path string, times *sample) error {
+// run adds the time of each delivery to times and gives the processor time that the server used for them.
+func (f *fanout) run(ctx context.Context, address, path string, times *sample) (used time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(f.events)*fanoutPeriod+2*time.Minute)
 	defer cancel()
 	streams := make([]*stream, f.subscribers)
@@ -90,9 +91,8 @@ func (f *fanout) run(ctx context.Context, address, path string, times *sample) e
 		}
 	}()
 	for i := range streams {
-		var err error
 		if streams[i], err = openStream(ctx, address, path, f.s.token); err != nil {
-			return fmt.Errorf("subscriber %d of %d: %w", i+1, f.subscribers, err)
+			return 0, fmt.Errorf("subscriber %d of %d: %w", i+1, f.subscribers, err)
 		}
 	}
 	total := warmUp + f.events
@@ -111,9 +111,12 @@ func (f *fanout) run(ctx context.Context, address, path string, times *sample) e
 	start := time.Now()
 	for n := range total {
 		time.Sleep(time.Until(start.Add(time.Duration(n) * fanoutPeriod)))
+		if n == warmUp {
+			used = -processorTime(f.pid)
+		}
 		at, err := f.commits.commit(ctx, f.first+n)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		committed[n] = at
 	}
@@ -122,23 +125,24 @@ func (f *fanout) run(ctx context.Context, address, path string, times *sample) e
 	select {
 	case <-all:
 	case err := <-errs:
-		return err
+		return 0, err
 	case <-time.After(30 * time.Second):
-		return fmt.Errorf("not all events arrived within 30 s")
+		return 0, fmt.Errorf("not all events arrived within 30 s")
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 	select {
 	case err := <-errs:
-		return err
+		return 0, err
 	default:
 	}
+	used += processorTime(f.pid)
 	for _, at := range arrived {
 		for n := warmUp; n < total; n++ {
 			times.add(at[n].Sub(committed[n]))
 		}
 	}
-	return nil
+	return used, nil
 }
 
 // read takes all events of a turn, which have to come once and in order.

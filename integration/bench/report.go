@@ -33,7 +33,7 @@ func (s *section) say(format string, args ...any) {
 }
 
 func (s *section) print(w io.Writer, name string, took time.Duration) {
-	fmt.Fprintf(w, "\n%s: %s  (%.0f s)\n", name, s.title, took.Seconds())
+	fmt.Fprintf(w, "\n%s: %s\n    took %.0f s, load %s at the end\n", name, s.title, took.Seconds(), load())
 	for _, t := range s.targets {
 		verdict := "MET"
 		if !t.met {

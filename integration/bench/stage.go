@@ -91,7 +91,7 @@ func (s *stage) startServer(ctx context.Context, binary string) (err error) {
 	}
 	s.server = exec.Command(binary, "serve", "--data-dir", data, "--listen", "127.0.0.1:0", "--user", user, "--log-level", "warn")
 	s.server.Stdout, s.server.Stderr = s.log, s.log
-	s.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // Ctrl-C is for us, who then stop it
+	s.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who then stop it
 	for _, entry := range os.Environ() {
 		if !strings.HasPrefix(entry, "TINYDEV_") {
 			s.server.Env = append(s.server.Env, entry)
@@ -201,7 +201,6 @@ func (s *stage) describe(ctx context.Context, w io.Writer) error {
 	if v := s.pg.Installation().CronVersion; v != "" {
 		cron = v
 	}
-	load, _, _ := strings.Cut(firstLine("/proc/loadavg"), " ")
 	flush, err := s.flushTime(ctx, conn)
 	if err != nil {
 		return err
@@ -210,7 +209,7 @@ func (s *stage) describe(ctx context.Context, w io.Writer) error {
 machine   %s, %d cores, %.1f GB of memory, load %s at the start; %s
 versions  PostgreSQL %s, pg_cron %s, %s
 settings  fsync %s, synchronous_commit %s, checksums %s; a commit that writes takes %.2f ms (median of 50)
-`, strings.Join(os.Args[1:], " "), processor(), runtime.NumCPU(), memory(), load, time.Now().UTC().Format("2006-01-02 15:04 UTC"),
+`, strings.Join(os.Args[1:], " "), processor(), runtime.NumCPU(), memory(), load(), time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 		version, cron, runtime.Version(), fsync, synchronous, checksums, flush)
 	return err
 }
@@ -236,6 +235,12 @@ func processor() string {
 		return name
 	}
 	return runtime.GOARCH
+}
+
+// load is the number of processes that ran or waited in the last minute: other work on the machine shows in it.
+func load() string {
+	first, _, _ := strings.Cut(firstLine("/proc/loadavg"), " ")
+	return first
 }
 
 // memory gives the machine's memory in GB.

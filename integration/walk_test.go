@@ -248,13 +248,15 @@ func TestWalkCommandLine(t *testing.T) {
 		}
 		s.must("job", "drop", id)
 		s.must("view", "drop", "bdays_today")
-		var types []string
-		for _, line := range strings.Split(strings.TrimSpace(s.must("events", "--after", "0", "--limit", "100", "--json", "--subject", "*.bdays_today")), "\n") {
-			types = append(types, decode[client.Event](t, line).Type)
-		}
-		if got := strings.Join(types, " "); got != "tinydev.view.created tinydev.view.refreshed tinydev.view.replaced tinydev.view.dropped" {
-			t.Errorf("the events are %s", got)
-		}
+		// Events are placed in the log a moment after their transaction.
+		want := "tinydev.view.created tinydev.view.refreshed tinydev.view.replaced tinydev.view.dropped"
+		eventually(t, 30*time.Second, want, func() bool {
+			var types []string
+			for _, line := range strings.Split(strings.TrimSpace(s.must("events", "--after", "0", "--limit", "100", "--json", "--subject", "*.bdays_today")), "\n") {
+				types = append(types, decode[client.Event](t, line).Type)
+			}
+			return strings.Join(types, " ") == want
+		})
 	})
 }
 

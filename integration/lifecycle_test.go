@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,8 @@ func TestDownAfterKill(t *testing.T) {
 // TestDeepFolder starts where a Unix socket's path would be too long.
 func TestDeepFolder(t *testing.T) {
 	localOnly(t)
+	var socket string
+	t.Cleanup(func() { os.RemoveAll(socket) }) // after the server has stopped
 	s := newServer(t, false)
 	s.dataDir = filepath.Join(filepath.Dir(s.dataDir), strings.Repeat("a deep folder/", 12), "data")
 	if err := os.MkdirAll(filepath.Dir(s.dataDir), 0o711); err != nil {
@@ -111,6 +114,14 @@ func TestDeepFolder(t *testing.T) {
 	s.start()
 	if got := s.sql("select current_user"); got != user {
 		t.Errorf("psql is %s", got)
+	}
+	at, err := url.Parse(shellEnv(t, s)["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket = at.Query().Get("host")
+	if !strings.HasPrefix(filepath.Base(socket), "tinydev-") || strings.HasPrefix(socket, s.dataDir) {
+		t.Fatalf("the socket lies in %s", socket)
 	}
 }
 
@@ -121,16 +132,16 @@ func TestServeLeavesPostgresAlone(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, kind == "container")
-			var url string
+			var address string
 			if s.container != nil {
-				url = s.container.SuperuserDSN()
+				address = s.container.SuperuserDSN()
 			} else {
 				db := startBare(t)
-				url = db.URL(cluster.Superuser, cluster.Database)
+				address = db.URL(cluster.Superuser, cluster.Database)
 			}
 			serve := func(args ...string) *exec.Cmd {
 				cmd := s.prepare(args...)
-				cmd.Env = append(cmd.Env, "TINYDEV_DATABASE_URL="+url)
+				cmd.Env = append(cmd.Env, "TINYDEV_DATABASE_URL="+address)
 				return cmd
 			}
 			for range 2 {
@@ -147,7 +158,7 @@ func TestServeLeavesPostgresAlone(t *testing.T) {
 			}
 			// The database is still up, and of a newer version it is refused.
 			bump := "update tinydev_impl.schema_version set version = version + 1"
-			if r := run(t, exec.Command(psqlPath(t), "-X", url, "-c", bump), ""); r.code != 0 {
+			if r := run(t, exec.Command(psqlPath(t), "-X", address, "-c", bump), ""); r.code != 0 {
 				t.Fatalf("psql after the stop: %s", r.stderr)
 			}
 			for _, command := range []string{"serve", "migrate"} {

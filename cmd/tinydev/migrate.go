@@ -28,6 +28,6 @@ Next: tinydev serve. ("tinydev up" does this by itself.)`,
 			return server.Migrate(cmd.Context(), cfg, cmd.OutOrStdout())
 		},
 	}
-	settings(cmd, "admin-database-url", "database-url", "user", "log-level", "log-format")
+	settings(cmd, "admin-database-url", "database-url", "log-level", "log-format")
 	return cmd
 }

@@ -59,7 +59,6 @@ type Config struct {
 	TestServer      string `split_words:"true" help:"tests: local, container or all"`
 	TestBaseImage   string `split_words:"true" help:"tests: base of the image"`
 	TestBins        string `split_words:"true" help:"tests: folders of PostgreSQL binaries"`
-	TestMatrix      string `split_words:"true" help:"tests: releases or servers to run on"`
 	TestDatabaseURL Secret `split_words:"true" help:"tests: a server that is there already"`
 	Screenshots     string `split_words:"true" help:"tests: folder in which the pages' pictures are kept"`
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -24,10 +25,10 @@ var settings = map[string]string{
 	"tcp_user_timeout":        "12000",
 }
 
-func parse(url string) (*pgxpool.Config, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+func parse(database string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(database)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "database_url_invalid", "the database URL cannot be read: %s", redact(err.Error(), url)).
+		return nil, fault.New(fault.Invalid, "database_url_invalid", "the database URL cannot be read: %s", redact(err.Error(), database)).
 			WithHint("write postgres://user@host:5432/database").Because(err)
 	}
 	for k, v := range settings {
@@ -38,8 +39,8 @@ func parse(url string) (*pgxpool.Config, error) {
 }
 
 // redact keeps the URL, which may hold a password, out of pgx's message.
-func redact(message, url string) string {
-	return strings.ReplaceAll(message, url, "…")
+func redact(message, database string) string {
+	return strings.ReplaceAll(message, database, "…")
 }
 
 // Open makes the server's own pool from a URL; it connects on first use. name is shown in pg_stat_activity.
@@ -72,30 +73,25 @@ func Connect(ctx context.Context, url, name string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// AsUser gives url with another user and without a password, as sessions of users have it.
-func AsUser(url, user string) (string, error) {
-	cfg, err := pgx.ParseConfig(url)
+// AsUser gives a database URL with another user and without a password; all else in it, such as how TLS is verified, stays.
+// A string of keywords and values becomes another such string. Errors: invalid database_url_invalid.
+func AsUser(database, user string) (string, error) {
+	if _, err := parse(database); err != nil {
+		return "", err
+	}
+	if !strings.HasPrefix(database, "postgres://") && !strings.HasPrefix(database, "postgresql://") {
+		quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace
+		return database + " user='" + quote(user) + "' password=''", nil
+	}
+	u, err := url.Parse(database)
 	if err != nil {
 		return "", fault.New(fault.Invalid, "database_url_invalid", "the database URL cannot be read").Because(err)
 	}
-	return URL(cfg.Host, cfg.Port, user, cfg.Database), nil
-}
-
-// URL writes a connection URL that both pgx and libpq read. host may be a socket directory.
-func URL(host string, port uint16, user, database string) string {
-	return fmt.Sprintf("postgres:///%s?host=%s&port=%d&user=%s", escape(database), escape(host), port, escape(user))
-}
-
-// escape percent-encodes all but letters, digits and -._~/ ; libpq does not read + as a space.
-func escape(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
+	u.User = nil
+	query := u.Query()
+	query.Set("user", user)
+	query.Del("password")
+	// libpq does not read + as a space.
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	return u.String(), nil
 }

@@ -139,7 +139,7 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	if s.auth, err = auth.New(s.pool, token, s.cfg.TLS()); err != nil {
 		return err
 	}
-	if err := s.auth.Register(ctx, s.user, "first", token); err != nil {
+	if err := s.auth.Register(ctx, s.user, tokenName(s.cfg.DataDir), token); err != nil {
 		return err
 	}
 	s.relay = relay.New(s.pool, s.url, s.log)
@@ -330,4 +330,16 @@ func (s *server) watchEvents(ctx context.Context) {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// tokenName names the token of a data directory, so that servers with one each on one database do not take it from each other.
+func tokenName(dataDir string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this host"
+	}
+	if absolute, err := filepath.Abs(dataDir); err == nil {
+		dataDir = absolute
+	}
+	return host + ":" + dataDir
 }

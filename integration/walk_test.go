@@ -23,11 +23,11 @@ import (
 func friends() string {
 	now := time.Now().UTC()
 	text := "Name,Date\n"
-	for i, name := range []string{"Ada", "Blaise", "Emmy"} {
+	for i, name := range []string{"eve", "ann", "bob"} {
 		at := now.AddDate(0, 0, i-1)
 		text += fmt.Sprintf("%s,%d-%02d-%02d\n", name, 1988, at.Month(), at.Day())
 	}
-	return text + "Leonhard,1980-06-30\n"
+	return text + "bob junior,1980-06-30\n"
 }
 
 const birthdays = `select * from friends where to_char("Date", 'MM-DD') = to_char(current_date, 'MM-DD')`
@@ -295,7 +295,7 @@ func shellEnv(t *testing.T, s *server) map[string]string {
 // TestDryRuns runs in psql what the dry runs print, which has the same effect as the commands.
 func TestDryRuns(t *testing.T) {
 	onEach(t, func(t *testing.T, s *server) {
-		s.sql("create table friends as select 'Ada' as name")
+		s.sql("create table friends as select 'ann' as name")
 		play := func(args ...string) {
 			t.Helper()
 			plan := strings.TrimSpace(s.must(append(args, "--dry-run")...))

@@ -33,7 +33,7 @@ host   all          all  127.0.0.1/32  scram-sha-256
 host   all          all  ::1/128       scram-sha-256
 `
 
-// settings are the ones of DESIGN.md and those of the place; extra wins.
+// settings are those that pg_cron needs and those of the place; extra wins.
 func (l layout) settings(port int, extra map[string]string) map[string]string {
 	s := map[string]string{
 		"shared_preload_libraries": "pg_cron",

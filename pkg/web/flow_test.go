@@ -46,7 +46,7 @@ func TestWholeWayInBrowser(t *testing.T) {
 	b.shoot("05-table")
 
 	b.click("Write a query on it")
-	b.see("Grace", "All 3 rows.")
+	b.see("eve", "All 3 rows.")
 	b.do("write a query", chromedp.Evaluate[chromedp.Void](`void document.getElementById("query").select()`))
 	b.keys("#query", "select count(*) as friends,\n       min(\"Dat\") as oldest\nfrom friends")
 	b.see("Line 2, column 12")

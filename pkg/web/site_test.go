@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const friends = "Name,Date,Score\nAda,1815-12-10,3.5\nAlan,1912-06-23,\nGrace,1906-12-09,7\n"
+const friends = "Name,Date,Score\nann,1815-12-10,3.5\nbob,1912-06-23,\neve,1906-12-09,7\n"
 
 // site is the API and the pages over a test database, with the relay running, seen by one user.
 type site struct {

@@ -19,7 +19,7 @@ func TestForms(t *testing.T) {
 	s.get("/load", `type="file"`)
 
 	place := s.follow(s.upload("", "My Friends.csv", friends),
-		`value="my_friends"`, ">Score</th>", "numeric", "Ada", "create table &#34;Ann&#34;.my_friends", "copy &#34;Ann&#34;.my_friends", "Line 2 holds <code>3.5</code>")
+		`value="my_friends"`, ">Score</th>", "numeric", "ann", "create table &#34;Ann&#34;.my_friends", "copy &#34;Ann&#34;.my_friends", "Line 2 holds <code>3.5</code>")
 	query, _ := url.Parse(place)
 	fields := query.Query()
 	fields.Set("table", "friends")
@@ -32,7 +32,7 @@ func TestForms(t *testing.T) {
 	s.want(s.post("/load/draft", fields), http.StatusNotFound, "load a draft twice", "draft_not_found")
 
 	s.get("/", "Next: write a query")
-	s.get("/views/new?table="+url.QueryEscape(`"Ann".friends`), "select *\nfrom &#34;Ann&#34;.friends", `value="friends_view"`, "create materialized view", "Grace")
+	s.get("/views/new?table="+url.QueryEscape(`"Ann".friends`), "select *\nfrom &#34;Ann&#34;.friends", `value="friends_view"`, "create materialized view", "eve")
 	view := url.Values{"name": {"oldest"}, "query": {"select min(\"Date\") as born from friends"}, "do": {"try"}}
 	s.want(s.post("/views/new", view), http.StatusOK, "try", "1815-12-10", "create materialized view &#34;Ann&#34;.oldest as")
 	view.Set("do", "check")

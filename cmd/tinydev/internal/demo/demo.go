@@ -56,12 +56,12 @@ func friends(now time.Time) string {
 		return fmt.Sprintf("%d-%02d-%02d", year, at.Month(), at.Day())
 	}
 	return "Name,Date,Email,Postcode\n" +
-		"Ada Lovelace," + day(1988, 0) + ",ada@example.org,01069\n" +
-		"Blaise Pascal," + day(1992, 0) + ",blaise@example.org,63000\n" +
-		"Emmy Noether," + day(1984, -1) + ",emmy@example.org,91054\n" +
-		"\"Hopper, Grace\"," + day(1996, 1) + ",grace@example.org,10001\n" +
-		"Leonhard Euler," + day(1980, 100) + ",,04001\n" +
-		"Sofja Kowalewskaja," + day(2000, 200) + ",sofja@example.org,11419\n"
+		"ann," + day(1988, 0) + ",ann@example.org,01069\n" +
+		"bob," + day(1992, 0) + ",bob@example.org,63000\n" +
+		"eve," + day(1984, -1) + ",eve@example.org,91054\n" +
+		"\"ann, the elder\"," + day(1996, 1) + ",elder@example.org,10001\n" +
+		"bob junior," + day(1980, 100) + ",,04001\n" +
+		"eve junior," + day(2000, 200) + ",eve.junior@example.org,11419\n"
 }
 
 func numbers(time.Time) string { return "AColumnOfNumbers\n0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n" }

@@ -92,8 +92,8 @@ func TestPageSessions(t *testing.T) {
 	if got := h.call("", "GET", "/v1/tables", "", signedIn); got.status != 200 {
 		t.Errorf("the cookie is not taken: %s", got.body)
 	}
-	if got := h.call("", "GET", "/?code="+code, ""); got.status != 401 || !strings.Contains(got.body, "opened before") {
-		t.Errorf("a code is good twice: %d %s", got.status, got.body)
+	if got := h.call("", "GET", "/?code="+code, ""); got.status != 303 || got.header.Get("Location") != "/login?reason=code_spent" || got.header.Get("Set-Cookie") != "" {
+		t.Errorf("a code is good twice: %d %v", got.status, got.header)
 	}
 	if got := h.call("", "GET", "/?code="+code, "", signedIn); got.status != 303 {
 		t.Errorf("who is signed in already is let on: %d", got.status)

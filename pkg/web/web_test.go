@@ -211,6 +211,7 @@ func TestDoor(t *testing.T) {
 	s.token = ""
 	s.want(s.send(http.MethodGet, "/tables?after=x", "", nil), http.StatusUnauthorized, "a stranger", `action="/login"`, `value="/tables?after=x"`)
 	s.want(s.post("/table/drop", url.Values{"name": {"x"}}), http.StatusUnauthorized, "a stranger's change")
+	s.want(s.send(http.MethodGet, "/login?reason=code_spent", "", nil), http.StatusOK, "who opens the printed address again", `role="alert"`, "opened before")
 	s.want(s.post("/login", url.Values{"token": {"td_wrong"}, "next": {"/jobs"}}), http.StatusUnauthorized, "a wrong token", `role="alert"`, `value="/jobs"`)
 	for next, want := range map[string]string{"/jobs": "/jobs", "//evil.example": "/", "https://evil.example": "/", `/\evil.example`: "/", "": "/"} {
 		in := s.post("/login", url.Values{"token": {token}, "next": {next}})

@@ -5,6 +5,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,21 +16,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
 
 const (
 	pollEvery     = 5 * time.Second  // what a lost NOTIFY may cost
-	deafAfter     = 15 * time.Second // a listener that misses three heartbeats is taken for dead
+	tooLong       = 15 * time.Second // a connection that does not answer for so long is taken for dead
 	checkEvery    = 30 * time.Second // how long a revoked role's streams may go on
 	placeAtOnce   = 1000
 	readAtOnce    = 500
-	catchUpsAtOne = 4 // slow subscribers that may read from the log at the same time
-	retryAfter    = 500 * time.Millisecond
-	heartbeat     = "heartbeat"
+	readWindow    = 100_000 // positions that tinydev_impl.read_events_as looks at
+	catchUpsAtOne = 4       // slow subscribers that may read from the log at the same time
+)
+
+const (
+	placeSQL = "select head, placed from tinydev_impl.place($1)"
+	readSQL  = `select "position", type, subject, event from tinydev_impl.read_events_as($1, $2, $3)`
 )
 
 // Event is one event as it leaves. It is shared between subscribers: read only.
@@ -42,6 +48,9 @@ type Event struct {
 }
 
 // Relay is the bridge from the log to subscribers. One serves a whole process; several processes may have one each.
+//
+// One connection does it all: it listens, and on a wake it places and then reads for each role that has subscribers, sent
+// together, because each wait for an answer is time that an event is late.
 type Relay struct {
 	pool *pgxpool.Pool
 	url  string
@@ -50,20 +59,20 @@ type Relay struct {
 	head     atomic.Int64
 	placed   atomic.Int64
 	lastGood atomic.Int64  // Unix nanoseconds of the last successful placing
-	placer   atomic.Uint32 // process id of the backend that placed last for this relay
-	work     chan struct{}
-	reads    chan struct{}
+	reads    chan struct{} // who may read beside the feeds
 
-	mu    sync.Mutex
-	ctx   context.Context // of Run; nil before and after
-	feeds map[string]*feed
-	count int
-	done  sync.WaitGroup
+	mu        sync.Mutex
+	ctx       context.Context // of Run; nil before and after
+	feeds     map[string]*feed
+	count     int
+	woken     bool   // there is work that no notification tells of
+	interrupt func() // ends the wait for a notification; nil when nobody waits
+	done      sync.WaitGroup
 }
 
 // New makes a relay. pool and url log in as tinydev_server; url is for the listening connection, which is the relay's own.
 func New(pool *pgxpool.Pool, url string, log *slog.Logger) *Relay {
-	return &Relay{pool: pool, url: url, log: log, work: make(chan struct{}, 1), reads: make(chan struct{}, catchUpsAtOne), feeds: map[string]*feed{}}
+	return &Relay{pool: pool, url: url, log: log, reads: make(chan struct{}, catchUpsAtOne), feeds: map[string]*feed{}}
 }
 
 // Head gives the position of the newest event seen.
@@ -81,7 +90,7 @@ func (r *Relay) Subscribers() int {
 
 // Ready reports whether events were placed and read within the last 15 seconds.
 func (r *Relay) Ready() bool {
-	return time.Since(time.Unix(0, r.lastGood.Load())) < deafAfter
+	return time.Since(time.Unix(0, r.lastGood.Load())) < tooLong
 }
 
 // Run places and relays until ctx ends, reconnecting for ever, and then ends all subscriptions. Call it once.
@@ -94,96 +103,31 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.done.Add(1)
 	go func() {
 		defer r.done.Done()
-		r.listenForEver(ctx)
+		r.checkRoles(ctx)
 	}()
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
-	r.place(ctx)
-	for {
-		select {
-		case <-ctx.Done():
-			r.mu.Lock()
-			r.ctx = nil
-			r.mu.Unlock()
-			r.endAll("", streamEnded())
-			r.done.Wait()
-			return nil
-		case <-r.work:
-		case <-poll.C:
-			r.sendHeartbeat(ctx)
-		}
-		r.place(ctx)
-	}
-}
-
-// wake has the events placed and read; calls while it is under way become one.
-func (r *Relay) wake() {
-	select {
-	case r.work <- struct{}{}:
-	default:
-	}
-}
-
-func (r *Relay) place(ctx context.Context) {
-	for {
-		head, placed, err := r.placeSome(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				r.log.Warn("events are not placed, trying again", "error", err, "in", retryAfter)
-				time.AfterFunc(retryAfter, r.wake)
-			}
-			return
-		}
-		r.lastGood.Store(time.Now().UnixNano())
-		r.placed.Add(int64(placed))
-		if r.head.Swap(head) != head {
-			r.wakeFeeds()
-		}
-		if placed < placeAtOnce {
-			return
-		}
-	}
-}
-
-func (r *Relay) placeSome(ctx context.Context) (head int64, placed int, err error) {
-	conn, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer conn.Release()
-	r.placer.Store(conn.Conn().PgConn().PID())
-	err = conn.QueryRow(ctx, "select head, placed from tinydev_impl.place($1)", placeAtOnce).Scan(&head, &placed)
-	return head, placed, err
-}
-
-func (r *Relay) wakeFeeds() {
+	r.serveForEver(ctx)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, f := range r.feeds {
-		f.wakeUp()
-	}
+	r.ctx = nil
+	r.mu.Unlock()
+	r.endAll("", streamEnded())
+	r.done.Wait()
+	return nil
 }
 
-// sendHeartbeat gives the listener something to hear, so that a dead connection shows.
-func (r *Relay) sendHeartbeat(ctx context.Context) {
-	if _, err := r.pool.Exec(ctx, "select pg_catalog.pg_notify('tinydev_inbox', $1)", heartbeat); err != nil && ctx.Err() == nil {
-		r.log.Debug("no heartbeat", "error", err)
-	}
-}
-
-func (r *Relay) listenForEver(ctx context.Context) {
+// serveForEver serves on one connection after the other until ctx ends.
+func (r *Relay) serveForEver(ctx context.Context) {
 	const shortest, longest = 100 * time.Millisecond, 5 * time.Second
 	pause := shortest
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := r.listen(ctx)
+		err := r.serve(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(began) > longest {
 			pause = shortest
 		}
-		r.log.Warn("the listening connection is lost, reconnecting", "error", err, "in", pause)
+		r.log.Warn("the relay's connection is lost, reconnecting", "error", err, "in", pause)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause/2 + rand.N(pause/2)):
@@ -192,67 +136,249 @@ func (r *Relay) listenForEver(ctx context.Context) {
 	}
 }
 
-func (r *Relay) listen(ctx context.Context) error {
-	conn, err := postgres.Connect(ctx, r.url, "tinydev listen")
+// serve connects, listens, and works at each wake, until the connection fails or ctx ends.
+func (r *Relay) serve(ctx context.Context) error {
+	news := true // what came while nobody listened
+	conn, err := postgres.Connect(ctx, r.url, "tinydev relay")
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	for _, channel := range []string{"tinydev_inbox", "tinydev"} {
-		if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
+	pg := conn.PgConn()
+	for _, sql := range []string{"listen tinydev_inbox", "listen tinydev"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
 	}
-	r.wake() // what came while nobody listened
+	for name, sql := range map[string]string{"place": placeSQL, "read": readSQL} {
+		if _, err := pg.Prepare(ctx, name, sql, nil); err != nil {
+			return fmt.Errorf("prepare to %s: %w", name, err)
+		}
+	}
 	for {
-		waiting, cancel := context.WithTimeout(ctx, deafAfter)
-		n, err := conn.WaitForNotification(waiting)
-		cancel()
+		if news {
+			more, err := r.work(ctx, pg)
+			if err != nil {
+				return err
+			}
+			if more {
+				continue
+			}
+		}
+		n, err := r.wait(ctx, conn.WaitForNotification)
 		if err != nil {
 			return fmt.Errorf("wait for a notification: %w", err)
 		}
-		if n.Payload == heartbeat {
+		news = n == nil || r.isNews(n, pg.PID())
+	}
+}
+
+// wait gives the next notification; nil after a poll's time, or when woken.
+func (r *Relay) wait(ctx context.Context, next func(context.Context) (*pgconn.Notification, error)) (*pgconn.Notification, error) {
+	waiting, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	r.mu.Lock()
+	if r.woken {
+		cancel()
+	}
+	r.woken, r.interrupt = false, cancel
+	r.mu.Unlock()
+	n, err := next(waiting)
+	r.mu.Lock()
+	r.interrupt = nil
+	r.mu.Unlock()
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		return nil, nil
+	}
+	return n, err
+}
+
+// isNews reports whether a notification is worth a look: not what this connection placed itself, nor a position that was seen.
+// Anybody may send anything.
+func (r *Relay) isNews(n *pgconn.Notification, self uint32) bool {
+	if n.Channel != "tinydev" {
+		return true
+	}
+	position, err := strconv.ParseInt(n.Payload, 10, 64)
+	return n.PID != self && (err != nil || position > r.Head())
+}
+
+// wake has the log looked at once more. r.mu is held.
+func (r *Relay) wake() {
+	r.woken = true
+	if r.interrupt != nil {
+		r.interrupt()
+	}
+}
+
+// work places what is in the inbox, reads on for each feed, and gives the events out. The statements travel together, each in a
+// transaction of its own: what was placed is committed before it is read, and one role's trouble is no other's. more says that
+// there is more to do at once. An error means that the connection is lost.
+func (r *Relay) work(ctx context.Context, conn *pgconn.PgConn) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tooLong)
+	defer cancel()
+	feeds := r.snapshot()
+	pipeline := conn.StartPipeline(ctx)
+	defer func() {
+		if e := pipeline.Close(); err == nil && e != nil && conn.IsClosed() {
+			err = e
+		}
+	}()
+	pipeline.SendQueryPrepared("place", [][]byte{strconv.AppendInt(nil, placeAtOnce, 10)}, nil, nil)
+	pipeline.SendPipelineSync()
+	for _, f := range feeds {
+		pipeline.SendQueryPrepared("read", readArguments(f.role, f.cursor), nil, nil)
+		pipeline.SendPipelineSync()
+	}
+	if err := pipeline.Flush(); err != nil {
+		return false, fmt.Errorf("send: %w", err)
+	}
+	err = results(pipeline, func(row [][]byte) error {
+		head, headErr := strconv.ParseInt(string(row[0]), 10, 64)
+		placed, placedErr := strconv.ParseInt(string(row[1]), 10, 64)
+		r.head.Store(head)
+		r.placed.Add(placed)
+		more = placed == placeAtOnce
+		return errors.Join(headErr, placedErr)
+	})
+	if err != nil {
+		// A new connection tries again, after a pause.
+		return false, fmt.Errorf("place events: %w", err)
+	}
+	for _, f := range feeds {
+		var events []*Event
+		err := results(pipeline, func(row [][]byte) error {
+			e, err := newEvent(row)
+			events = append(events, e)
+			return err
+		})
+		if conn.IsClosed() {
+			return false, fmt.Errorf("read events: %w", err)
+		}
+		if err != nil {
+			r.log.Warn("the log cannot be read, trying again", "role", f.role, "error", err)
+			r.checkRole(ctx, f.role)
 			continue
 		}
-		// What we place is no news, and is heard before the placing has returned: a second one would only delay the reading.
-		if n.Channel == "tinydev" && n.PID == r.placer.Load() {
+		if f.give(events, lookedAt(f.cursor, r.Head(), events)) < r.Head() {
+			more = true
+		}
+	}
+	r.lastGood.Store(time.Now().UnixNano())
+	return more, nil
+}
+
+// results reads the answer to one statement of a pipeline and its synchronization.
+func results(pipeline *pgconn.Pipeline, each func(row [][]byte) error) error {
+	var failure error
+	for {
+		answer, err := pipeline.GetResults()
+		if err != nil {
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) {
+				return err
+			}
+			failure = err
 			continue
 		}
-		// Anybody may send anything here: a position that was seen is no news, all else is worth a look.
-		if position, err := strconv.ParseInt(n.Payload, 10, 64); n.Channel == "tinydev" && err == nil && position <= r.Head() {
-			continue
+		switch answer := answer.(type) {
+		case *pgconn.ResultReader:
+			for answer.NextRow() {
+				if err := each(answer.Values()); err != nil && failure == nil {
+					failure = err
+				}
+			}
+			if _, err := answer.Close(); err != nil && failure == nil {
+				failure = err
+			}
+		case *pgconn.PipelineSync:
+			return failure
+		case nil:
+			return errors.Join(failure, errors.New("the connection ended within an answer"))
 		}
-		r.wake()
+	}
+}
+
+func (r *Relay) snapshot() []*feed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	feeds := make([]*feed, 0, len(r.feeds))
+	for _, f := range r.feeds {
+		feeds = append(feeds, f)
+	}
+	return feeds
+}
+
+// checkRoles ends the subscriptions of roles that may have no session any more.
+func (r *Relay) checkRoles(ctx context.Context) {
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-check.C:
+			for _, f := range r.snapshot() {
+				r.checkRole(ctx, f.role)
+			}
+		}
+	}
+}
+
+func (r *Relay) checkRole(ctx context.Context, role string) {
+	_, err := r.pool.Exec(ctx, "select tinydev_impl.require_session($1)", role)
+	if err = postgres.Fault(err, ""); fault.KindOf(err) == fault.Forbidden {
+		r.endAll(role, err)
 	}
 }
 
 // read gives up to readAtOnce events after a position that role may see, and the position up to which all was looked at.
 func (r *Relay) read(ctx context.Context, role string, after int64) (events []*Event, upTo int64, err error) {
-	const window = 100_000 // of tinydev_impl.read_events_as
-	head := r.Head()       // committed before the read, so the read sees all up to it
-	rows, err := r.pool.Query(ctx, `select "position", type, subject, event from tinydev_impl.read_events_as($1, $2, $3)`, role, after, readAtOnce)
+	head := r.Head() // committed before the read, so the read sees all up to it
+	conn, err := r.pool.Acquire(ctx)
 	if err != nil {
 		return nil, after, err
 	}
-	events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Event, error) {
-		e := &Event{}
-		if err := row.Scan(&e.Position, &e.Type, &e.Subject, &e.JSON); err != nil {
-			return nil, err
+	defer conn.Release()
+	result := conn.Conn().PgConn().ExecParams(ctx, readSQL, readArguments(role, after), nil, nil, nil)
+	for result.NextRow() {
+		e, err := newEvent(result.Values())
+		if err != nil {
+			result.Close()
+			return nil, after, err
 		}
-		e.SSE = fmt.Appendf(make([]byte, 0, len(e.JSON)+len(e.Type)+64), "id: %d\nevent: tinydev.%s\ndata: %s\n\n", e.Position, e.Type, e.JSON)
-		return e, nil
-	})
-	if err != nil {
+		events = append(events, e)
+	}
+	if _, err := result.Close(); err != nil {
 		return nil, after, err
 	}
-	upTo = max(after, min(head, after+window))
+	return events, lookedAt(after, head, events), nil
+}
+
+func readArguments(role string, after int64) [][]byte {
+	return [][]byte{[]byte(role), strconv.AppendInt(nil, after, 10), strconv.AppendInt(nil, readAtOnce, 10)}
+}
+
+// newEvent reads a row of readSQL in text format.
+func newEvent(row [][]byte) (*Event, error) {
+	position, err := strconv.ParseInt(string(row[0]), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("read a position: %w", err)
+	}
+	e := &Event{Position: position, Type: string(row[1]), Subject: string(row[2]), JSON: bytes.Clone(row[3])}
+	e.SSE = fmt.Appendf(make([]byte, 0, len(e.JSON)+len(e.Type)+64), "id: %d\nevent: tinydev.%s\ndata: %s\n\n", e.Position, e.Type, e.JSON)
+	return e, nil
+}
+
+// lookedAt gives the position up to which a read after after has looked at all, when head was committed before it.
+func lookedAt(after, head int64, events []*Event) int64 {
+	upTo := max(after, min(head, after+readWindow))
 	if n := len(events); n > 0 {
-		last := events[n-1].Position
-		if n == readAtOnce || last > upTo {
+		if last := events[n-1].Position; n == readAtOnce || last > upTo {
 			upTo = last
 		}
 	}
-	return events, upTo, nil
+	return upTo
 }
 
 var errEnded = errors.New("the relay has ended")

@@ -72,11 +72,10 @@ func (r *Relay) Subscribe(ctx context.Context, role string, after int64, filter 
 	}
 	f := r.feeds[role]
 	if f == nil {
-		f = &feed{relay: r, role: role, cursor: r.Head(), live: map[*Subscription]struct{}{}, all: map[*Subscription]struct{}{}, wake: make(chan struct{}, 1)}
+		f = &feed{relay: r, role: role, cursor: r.Head(), live: map[*Subscription]struct{}{}, all: map[*Subscription]struct{}{}}
 		f.ctx, f.stop = context.WithCancel(r.ctx)
 		r.feeds[role] = f
-		r.done.Add(1)
-		go f.run(f.ctx)
+		r.wake() // work that is under way does not read for it
 	}
 	s.feed = f
 	f.all[s] = struct{}{}
@@ -175,66 +174,28 @@ func (s *Subscription) join() bool {
 	return true
 }
 
-// feed reads the log once for all subscribers of a role.
+// feed is what the relay reads of the log for all subscribers of one role.
 type feed struct {
 	relay *Relay
 	role  string
 	ctx   context.Context
 	stop  context.CancelFunc
-	wake  chan struct{}
 	all   map[*Subscription]struct{} // guarded by relay.mu
 
 	mu     sync.Mutex
-	cursor int64
+	cursor int64 // written by the relay's work alone
 	live   map[*Subscription]struct{}
 }
 
-func (f *feed) wakeUp() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
+// give hands what was read up to a position to the live subscribers, and returns that position.
+func (f *feed) give(events []*Event, upTo int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cursor = upTo
+	for s := range f.live {
+		f.send(s, events)
 	}
-}
-
-func (f *feed) run(ctx context.Context) {
-	defer f.relay.done.Done()
-	check := time.NewTicker(checkEvery)
-	defer check.Stop()
-	f.wakeUp()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-f.wake:
-			f.readOn(ctx)
-		case <-check.C:
-			f.checkRole(ctx)
-		}
-	}
-}
-
-// readOn reads all that is new and gives it to the live subscribers.
-func (f *feed) readOn(ctx context.Context) {
-	for {
-		events, upTo, err := f.relay.read(ctx, f.role, f.cursor)
-		if err != nil {
-			if ctx.Err() == nil {
-				f.relay.log.Warn("the log cannot be read, trying again", "role", f.role, "error", err)
-				f.checkRole(ctx)
-				time.AfterFunc(time.Second, f.wakeUp)
-			}
-			return
-		}
-		f.mu.Lock()
-		f.cursor = upTo
-		for s := range f.live {
-			f.send(s, events)
-		}
-		f.mu.Unlock()
-		if upTo >= f.relay.Head() {
-			return
-		}
-	}
+	return upTo
 }
 
 // send gives events to a live subscriber. One whose buffer is full reads on from the log by itself. f.mu is held.
@@ -255,12 +216,4 @@ func (f *feed) send(s *Subscription, events []*Event) {
 		}
 	}
 	s.cursor = max(s.cursor, f.cursor)
-}
-
-// checkRole ends the subscriptions of a role that may have no session any more.
-func (f *feed) checkRole(ctx context.Context) {
-	_, err := f.relay.pool.Exec(ctx, "select tinydev_impl.require_session($1)", f.role)
-	if err = postgres.Fault(err, ""); fault.KindOf(err) == fault.Forbidden {
-		go f.relay.endAll(f.role, err)
-	}
 }

@@ -84,6 +84,7 @@ Next: tinydev view create NAME 'select … from friends'`,
 	flags.StringVar(&options.Encoding, "encoding", "", "utf-8, utf-16le, windows-1252, …; default found in the file")
 	flags.StringVar(&options.Names, "names", "", "names of the columns: exact (the default) or snake_case")
 	flags.StringArrayVar(&types, "types", nil, "type of a column, as NAME=TYPE; may be repeated")
+	flags.StringVar(&options.Mode, "mode", "", "create (the table must not exist) or append (it must); default either")
 	flags.BoolVar(&options.Force, "force", false, "load even when the same content is in the table already")
 	flags.Bool("preview", false, "show the columns, their types and the first rows; store nothing")
 	dryRunFlag(cmd)

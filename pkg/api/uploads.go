@@ -115,11 +115,12 @@ func formBody(load bool) *huma.RequestBody {
 		"encoding":  text("such as utf-8 or windows-1252; default detected"),
 		"delimiter": text("one character, or comma, semicolon, tab, pipe; default detected"),
 		"names":     {Type: huma.TypeString, Enum: []any{"exact", "snake_case"}, Description: "what is done to header names; default exact"},
-		"types":     text(`types of columns instead of inferred ones, as JSON: {"Zip":"text"}`),
+		"columns":   text(`types of columns instead of inferred ones, as JSON: [{"name":"Zip","type":"text"}]`),
 	}}
 	if load {
 		form.Required = []string{"table", "file"}
 		form.Properties["table"] = text("name, or workspace.name")
+		form.Properties["mode"] = &huma.Schema{Type: huma.TypeString, Enum: []any{ingest.ModeCreate, ingest.ModeAppend}, Description: "whether the table must not exist or must; default either"}
 		form.Properties["force"] = &huma.Schema{Type: huma.TypeBoolean, Description: "load content again that was loaded into this table before"}
 	}
 	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: form}}}
@@ -142,10 +143,7 @@ func (s *Service) upload(ctx context.Context, in *uploadInput) (*changed, error)
 
 // appendRows answers POST /v1/tables/{name}/rows: 201 with the load; 404 table_not_found, and as upload.
 func (s *Service) appendRows(ctx context.Context, in *appendInput) (*changed, error) {
-	if _, err := s.user(ctx).DescribeTable(ctx, in.Name); fault.KindOf(err) == fault.NotFound {
-		return nil, fmt.Errorf("append to %s: %w", in.Name, err)
-	}
-	return s.load(ctx, ingest.LoadRequest{Table: in.Name, Source: in.Source, Force: in.Force, DryRun: in.DryRun, Options: ingest.Options{
+	return s.load(ctx, ingest.LoadRequest{Table: in.Name, Mode: ingest.ModeAppend, Source: in.Source, Force: in.Force, DryRun: in.DryRun, Options: ingest.Options{
 		Encoding: in.Encoding, Delimiter: in.Delimiter, Names: in.Names, MaxCellBytes: s.cell}}, in.reader)
 }
 
@@ -286,6 +284,8 @@ func (f *uploadForm) field(part *multipart.Part) error {
 	switch {
 	case name == "table" && f.load:
 		f.request.Table = value
+	case name == "mode" && f.load:
+		f.request.Mode = value
 	case name == "force" && f.load:
 		if f.request.Force, err = strconv.ParseBool(value); err != nil {
 			return fault.New(fault.Invalid, "field_invalid", "the field force is %q", value).WithHint("send true or false").With("field", name)
@@ -296,15 +296,21 @@ func (f *uploadForm) field(part *multipart.Part) error {
 		options.Delimiter = value
 	case name == "names":
 		options.Names = value
-	case name == "types":
+	case name == "columns":
+		var columns []struct{ Name, Type string }
 		decoder := json.NewDecoder(bytes.NewReader(text))
-		if err := decoder.Decode(&options.Types); err != nil || decoder.More() {
-			return fault.New(fault.Invalid, "field_invalid", "the field types is not a JSON object of texts").
-				WithHint(`send {"Zip":"text","Born":"date"}`).With("field", name)
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&columns); err != nil || decoder.More() {
+			return fault.New(fault.Invalid, "field_invalid", "the field columns is not a JSON list of names and types").
+				WithHint(`send [{"name":"Zip","type":"text"}]`).With("field", name)
+		}
+		options.Types = map[string]string{}
+		for _, c := range columns {
+			options.Types[c.Name] = c.Type
 		}
 	default:
 		return fault.New(fault.Invalid, "field_unknown", "an upload has no field %q", name).
-			WithHint("fields are table, file, force, encoding, delimiter, names and types").With("field", name)
+			WithHint("fields are table, file, mode, force, encoding, delimiter, names and columns").With("field", name)
 	}
 	return nil
 }

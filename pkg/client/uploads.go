@@ -21,6 +21,7 @@ type Load struct {
 	Encoding  string            // "utf-8", "windows-1252", …
 	Names     string            // "exact" or "snake_case"
 	Types     map[string]string // types of columns, by name
+	Mode      string            // "create" or "append"; "" is either
 	Force     bool              // load the same content into the same table once more
 }
 
@@ -73,7 +74,7 @@ func (c *Client) Load(ctx context.Context, load Load, file io.Reader, dryRun boo
 
 // PreviewLoad sends a file and gives the columns that the server infers from every row, and the first rows.
 func (c *Client) PreviewLoad(ctx context.Context, load Load, file io.Reader) (Preview, error) {
-	load.Table, load.Force = "", false // a preview has no use for them and refuses them
+	load.Table, load.Mode, load.Force = "", "", false // a preview has no use for them and refuses them
 	return upload[Preview](ctx, c, "/v1/uploads/preview", nil, load, file)
 }
 
@@ -94,13 +95,17 @@ func upload[T any](ctx context.Context, c *Client, path string, query url.Values
 
 // send writes the form: the fields first, so that the server can stream the file.
 func send(form *multipart.Writer, load Load, file io.Reader) error {
-	fields := [][2]string{{"table", load.Table}, {"delimiter", load.Delimiter}, {"encoding", load.Encoding}, {"names", load.Names}}
+	fields := [][2]string{{"table", load.Table}, {"delimiter", load.Delimiter}, {"encoding", load.Encoding}, {"names", load.Names}, {"mode", load.Mode}}
 	if len(load.Types) > 0 {
-		text, err := json.Marshal(load.Types)
+		columns := []map[string]string{}
+		for name, kind := range load.Types {
+			columns = append(columns, map[string]string{"name": name, "type": kind})
+		}
+		text, err := json.Marshal(columns)
 		if err != nil {
 			return err
 		}
-		fields = append(fields, [2]string{"types", string(text)})
+		fields = append(fields, [2]string{"columns", string(text)})
 	}
 	if load.Force {
 		fields = append(fields, [2]string{"force", strconv.FormatBool(true)})

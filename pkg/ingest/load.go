@@ -30,12 +30,19 @@ type Loader struct {
 
 // LoadRequest says where a file goes.
 type LoadRequest struct {
-	Table   string // workspace.name or name; made when it does not exist
+	Table   string // workspace.name or name
+	Mode    string // ModeCreate, ModeAppend; "" appends to a table that exists and makes one that does not
 	Source  string // the file's name, for the ledger
 	Options Options
 	Force   bool // load a file again that was loaded into this table before
 	DryRun  bool
 }
+
+// Modes that insist on what the table is.
+const (
+	ModeCreate = "create" // it must not exist
+	ModeAppend = "append" // it must exist
+)
 
 // Loaded tells of a load that was committed.
 type Loaded struct {
@@ -62,7 +69,8 @@ const previewRows = 20
 // Into an existing table it streams with constant memory, matching columns by header. For a new table the file is spooled
 // first, because types are inferred from every row. A dry run gives the SQL instead and stores nothing. A failure is recorded
 // as table.load_failed. Errors: invalid file_invalid, cell_invalid and the others of Copy, columns_mismatch, name_invalid;
-// too_large file_too_large; storage_full; conflict already_loaded with fields.upload_id, name_taken; forbidden not_writable.
+// too_large file_too_large; storage_full; conflict already_loaded with fields.upload_id, name_taken; not_found table_not_found;
+// forbidden not_writable.
 func (l *Loader) Load(ctx context.Context, role string, req LoadRequest, body io.Reader) (Loaded, []string, error) {
 	start := time.Now()
 	session, err := l.Sessions.Acquire(ctx, role)
@@ -121,6 +129,18 @@ select p.workspace::text, p.relation::text, pg_catalog.format('%I.%I', p.workspa
 		return postgres.Fault(err, "")
 	}
 	t.table = pgx.Identifier{workspace, relation}
+	switch t.req.Mode {
+	case "":
+	case ModeAppend:
+		_, err = t.conn.Exec(ctx, "select tinydev.find_relation($1, 'table')", t.name)
+	case ModeCreate:
+		_, err = t.conn.Exec(ctx, "select tinydev.require_free($1, $2, 'choose another name, or append to the table (mode=append)')", workspace, relation)
+	default:
+		err = optionFault("mode", t.req.Mode, "use create or append, or leave it out")
+	}
+	if err != nil {
+		return postgres.Fault(err, "")
+	}
 	if t.exists = id != nil; t.exists {
 		t.id = *id
 		// Not a table, or not one to be read: say so before a byte is taken.

@@ -30,7 +30,7 @@ declare
 begin
   for v_job in
     select * from (values
-      ('tinydev: place events', '* * * * *', 'select tinydev_impl.place(100000)'),
+      ('tinydev: place events', '* * * * *', 'call tinydev_impl.place_all()'),
       ('tinydev: upkeep', '17 * * * *', 'select tinydev_impl.upkeep()')
     ) as job (name, schedule, command)
   loop

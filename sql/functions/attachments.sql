@@ -7,7 +7,12 @@ declare
   v_sql  text[];
 begin
   select array_agg(s.statement order by s.rank, s.statement) into v_sql from (
-    select 1 as rank, pg_get_indexdef(i.indexrelid) as statement
+    -- What default privileges give to the new one is not what the old one had.
+    select distinct 0 as rank, format('revoke all on %s from %s', v_name, case g.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end) as statement
+      from pg_class c, pg_default_acl d, aclexplode(d.defaclacl) g
+     where c.oid = attachments.view_id and d.defaclrole = c.relowner and d.defaclobjtype = 'r' and d.defaclnamespace in (0, c.relnamespace) and g.grantee <> c.relowner
+    union all
+    select 1, pg_get_indexdef(i.indexrelid)
       from pg_index i where i.indrelid = attachments.view_id
     union all
     select 2, format('alter materialized view %s cluster on %I', v_name, c.relname)
@@ -15,6 +20,8 @@ begin
     union all
     select 2, format('alter materialized view %s set (%s)', v_name, array_to_string(c.reloptions, ', '))
       from pg_class c where c.oid = attachments.view_id and c.reloptions is not null
+    union all
+    select 2, pg_get_statisticsobjdef(x.oid) from pg_statistic_ext x where x.stxrelid = attachments.view_id
     union all
     select 3, format('comment on materialized view %s is %L', v_name, d.description)
       from pg_description d where d.classoid = 'pg_class'::regclass and d.objoid = attachments.view_id and d.objsubid = 0
@@ -41,4 +48,4 @@ begin
 end $$;
 
 comment on function tinydev.attachments(oid) is
-$$The SQL that gives a materialized view the indexes, settings, comments and grants that it has now.$$;
+$$The SQL that gives a materialized view the indexes, statistics, settings, comments and grants that it has now.$$;

@@ -8,6 +8,7 @@ declare
   v_column    jsonb;
   v_name      text;
   v_type      text;
+  v_known     boolean;
   v_names     text[] := '{}';
   v_lines     text[] := '{}';
   v_columns   jsonb := '[]';
@@ -28,8 +29,12 @@ begin
       perform tinydev.fault(422, 'columns_invalid', format('two columns are named %I', v_name), 'rename one of them', jsonb_build_object('column', v_name));
     end if;
     -- The type is pasted into SQL: words, a length and brackets only, and PostgreSQL has to know it.
-    if v_type is null or v_type !~ '^("?[a-z_][a-z0-9_]*"?\.)?[a-z_][a-z0-9_ ]*(\(\d{1,4}( ?, ?\d{1,4})?\))?( with(out)? time zone)?(\[\])?$'
-       or to_regtype(regexp_replace(v_type, '\([^)]*\)', '')) is null then
+    begin
+      v_known := to_regtype(regexp_replace(v_type, '\([^)]*\)', '')) is not null;
+    exception when syntax_error then  -- before PostgreSQL 16
+      v_known := false;
+    end;
+    if v_type is null or not v_known or v_type !~ '^("?[a-z_][a-z0-9_]*"?\.)?[a-z_][a-z0-9_ ]*(\(\d{1,4}( ?, ?\d{1,4})?\))?( with(out)? time zone)?(\[\])?$' then
       perform tinydev.fault(422, 'type_unknown', format('column %I: %s is not a type', v_name, coalesce(quote_literal(left(v_type, 100)), 'null')),
         'use one such as text, bigint, numeric(12,2), double precision, boolean, date, timestamptz, uuid, jsonb', jsonb_build_object('column', v_name));
     end if;

@@ -2,17 +2,19 @@ create or replace view tinydev.job with (security_barrier) as
 select j.jobid as job_id,
        j.jobname as name,
        j.username::name as owner,
-       tinydev.job_view(j.command) as view,
-       coalesce(tinydev.job_interval(j.command) || case tinydev.job_interval(j.command) when 1 then ' second' else ' seconds' end, j.schedule) as schedule,
+       s.view,
+       case when s.view is null or i.seconds is null then j.schedule else i.seconds || case i.seconds when 1 then ' second' else ' seconds' end end as schedule,
        tinydev.cron_time_zone() as time_zone,
        j.active,
-       tinydev.job_view(j.command) is not null as is_managed,
+       s.view is not null as is_managed,
        j.command
-  from cron.job j
+  from cron.job j,
+       lateral (select tinydev.job_subject(j.username, j.command) as view) s,
+       lateral (select tinydev.job_interval(j.command) as seconds) i
  where j.database = pg_catalog.current_database() and j.username <> 'tinydev_server'
    and (j.username = current_user
         or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
-        or tinydev.may_read(tinydev.job_view(j.command)));
+        or tinydev.may_read(s.view));
 
 grant select on tinydev.job to tinydev_user;
 

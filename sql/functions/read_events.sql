@@ -20,6 +20,10 @@ begin
     perform tinydev.fault(422, 'limit_invalid', format('max_rows is %s; it has to be 1 to 1000', coalesce(max_rows::text, 'null')));
   end if;
   select h.head, h.oldest into head, v_oldest from tinydev.event_head() h;
+  if after_position > head then
+    perform tinydev.fault(409, 'position_ahead', format('the log ends at %s, before position %s', head, after_position),
+      'the position is of another log, or of one that was restored: start again at 0', jsonb_build_object('head', head));
+  end if;
   v_from := greatest(coalesce(after_position, 0), v_oldest - 1);
   v_to := least(head, v_from + 100000);
   select coalesce(jsonb_agg(tinydev.cloud_event(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at, e.data, tinydev.event_source()) order by e.position), '[]'),
@@ -40,4 +44,4 @@ $$Events after a position, oldest first, as CloudEvents in a JSON array; next is
 newest there is. Start again at next: nothing is lost and nothing comes twice. While next < head there may be more: one call looks at
 no more than 100,000 positions. max_rows is 1 to 1000. types and subjects filter, with * for any characters. Never locks.
 Example: select * from tinydev.read_events(after_position => 0, types => array['view.*']);
-Errors: TD422 limit_invalid.$$;
+Errors: TD422 limit_invalid; TD409 position_ahead.$$;

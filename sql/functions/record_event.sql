@@ -12,6 +12,9 @@ begin
   if record_event.type !~ '^[a-z][a-z_]*\.[a-z][a-z_]*$' then
     perform tinydev.fault(422, 'event_type_invalid', format('%L is not an event type', record_event.type), 'write it as noun.verb, such as view.refreshed');
   end if;
+  if octet_length(record_event.data::text) > 262144 then
+    perform tinydev.fault(422, 'event_too_large', 'the data of an event may take 256 KiB', 'keep what is large in a table and name it in the event');
+  end if;
   select format('%I.%I', n.nspname, c.relname), n.nspname, pg_get_userbyid(c.relowner) into v_subject, v_workspace, v_owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = record_event.subject_id;
   if not found then
@@ -34,4 +37,4 @@ end $$;
 comment on function tinydev.record_event(text, oid, text, jsonb) is
 $$Writes an event about a relation of yours into the log, in this transaction; returns its event_id.
 With a subject_id the name is looked up; without one the subject must be a name in your own workspace.
-Errors: TD403 not_owner; TD422 event_type_invalid.$$;
+Errors: TD403 not_owner; TD422 event_type_invalid, event_too_large.$$;

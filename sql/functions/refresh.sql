@@ -68,7 +68,7 @@ begin
 
     if v_failed and v_can_commit and v_state not in ('TD403', 'TD422') then
       perform tinydev.record_failure(view, v_view.view_id, pg_catalog.jsonb_build_object(
-        'sqlstate', v_state, 'message', v_message, 'detail', nullif(v_detail, ''), 'cause', cause, 'duration_ms', tinydev.milliseconds_since(v_start)));
+        'sqlstate', v_state, 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', cause, 'duration_ms', tinydev.milliseconds_since(v_start)));
       commit;
     end if;
     exit when every_seconds is null or v_state = '57014';

@@ -5,7 +5,7 @@ select n.nspname as workspace,
        pg_catalog.pg_get_userbyid(c.relowner) as owner,
        c.relispopulated as is_populated,
        c.reltuples::bigint as row_estimate,
-       pg_catalog.pg_total_relation_size(c.oid) as total_bytes,
+       tinydev.relation_bytes(c.oid) as total_bytes,
        c.relkind = 'm' and c.relispopulated and exists (
          select from pg_catalog.pg_index i
           where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null
@@ -25,6 +25,6 @@ grant select on tinydev.relation to tinydev_user;
 comment on view tinydev.relation is
 $$The tables and views that you may read, straight from PostgreSQL's catalogues, however they were made.$$;
 comment on column tinydev.relation.row_estimate is 'the planner''s estimate; -1 or 0 when never analysed';
-comment on column tinydev.relation.total_bytes is 'size on disk with indexes and long values';
+comment on column tinydev.relation.total_bytes is 'size on disk with indexes and long values; -1 while it is locked';
 comment on column tinydev.relation.can_refresh_concurrently is 'whether a refresh leaves readers unblocked: populated, and a unique index on plain columns';
 comment on column tinydev.relation.relation_id is 'pg_class.oid';

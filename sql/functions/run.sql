@@ -1,17 +1,18 @@
 create or replace view tinydev.run with (security_barrier) as
 select d.runid as run_id,
        d.jobid as job_id,
-       tinydev.job_view(d.command) as view,
+       s.view,
        d.status,
        d.start_time as started_at,
        d.end_time as ended_at,
        (pg_catalog.date_part('epoch', d.end_time - d.start_time) * 1000)::bigint as duration_ms,
        case when d.username = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') then d.return_message end as message
-  from cron.job_run_details d
+  from cron.job_run_details d,
+       lateral (select tinydev.job_subject(d.username, d.command) as view) s
  where d.database = pg_catalog.current_database() and d.username <> 'tinydev_server'
    and (d.username = current_user
         or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
-        or tinydev.may_read(tinydev.job_view(d.command)));
+        or tinydev.may_read(s.view));
 
 grant select on tinydev.run to tinydev_user;
 

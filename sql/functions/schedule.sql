@@ -6,6 +6,7 @@ declare
   v_view     tinydev.refreshable := tinydev.find_refreshable(schedule.view);
   v_parsed   jsonb := tinydev.parse_schedule(schedule.schedule);
   v_job_id   bigint;
+  v_name     text := v_view.full_name;
   v_schedule text := v_parsed ->> 'schedule';
   v_command  text := format('call tinydev.refresh(%L, cause => ''schedule'')', v_view.full_name);
 begin
@@ -24,13 +25,20 @@ begin
     v_command := format('call tinydev.refresh(%L, cause => ''schedule'', every_seconds => %s)', v_view.full_name, v_parsed ->> 'seconds');
     v_schedule := '* * * * *';
   end if;
+  if tinydev.job_view(v_command) is distinct from v_view.full_name then
+    perform tinydev.fault(422, 'name_invalid', format('a view named %s cannot be scheduled', v_view.full_name), 'rename it without a backslash');
+  end if;
+  -- Below 1.5 pg_cron cuts names at 63 bytes, and a name that is taken would be overwritten.
+  if octet_length(v_name) > 63 or exists (select from cron.job j where j.username = current_user and j.jobname = v_name and j.jobid is distinct from v_job_id) then
+    v_name := 'tinydev ' || md5(v_view.full_name);
+  end if;
   if schedule.dry_run then
     return jsonb_build_object('sql', jsonb_build_array(case when v_job_id is null
-      then format('select cron.schedule_in_database(%L, %L, %L, current_database());', v_view.full_name, v_schedule, v_command)
+      then format('select cron.schedule_in_database(%L, %L, %L, current_database());', v_name, v_schedule, v_command)
       else format('select cron.alter_job(%s, schedule => %L, command => %L, active => true);', v_job_id, v_schedule, v_command) end));
   end if;
   if v_job_id is null then
-    v_job_id := cron.schedule_in_database(v_view.full_name, v_schedule, v_command, current_database());
+    v_job_id := cron.schedule_in_database(v_name, v_schedule, v_command, current_database());
   else
     perform cron.alter_job(v_job_id, schedule => v_schedule, command => v_command, active => true);
   end if;

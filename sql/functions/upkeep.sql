@@ -8,7 +8,8 @@ declare
   v_partition record;
   v_newest    timestamptz;
   v_dropped   text[] := '{}';
-  v_pruned    bigint;
+  v_batch     bigint;
+  v_pruned    bigint := 0;
 begin
   select * into v_keep from tinydev_impl.instance;
   perform tinydev_impl.extend_log((select h.position from tinydev_impl.head h where h.only_row for update));
@@ -25,13 +26,18 @@ begin
       exit;  -- a reader holds the log open; the next upkeep tries again
     end;
   end loop;
-  with old as (
-    select d.runid from cron.job_run_details d where d.end_time < clock_timestamp() - v_keep.run_retention order by d.runid limit 10000
-  )
-  delete from cron.job_run_details d using old where d.runid = old.runid;
-  get diagnostics v_pruned = row_count;
+  loop
+    -- A run that was killed has no end.
+    with old as (
+      select d.runid from cron.job_run_details d where coalesce(d.end_time, d.start_time) < clock_timestamp() - v_keep.run_retention order by d.runid limit 10000
+    )
+    delete from cron.job_run_details d using old where d.runid = old.runid;
+    get diagnostics v_batch = row_count;
+    v_pruned := v_pruned + v_batch;
+    exit when v_batch < 10000;
+  end loop;
   return jsonb_build_object('dropped_partitions', v_dropped, 'pruned_runs', v_pruned);
 end $$;
 
 comment on function tinydev_impl.upkeep() is
-$$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history (10,000 rows a call).$$;
+$$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history.$$;

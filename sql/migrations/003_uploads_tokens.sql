@@ -16,9 +16,10 @@ create table tinydev.upload (
   columns     jsonb       not null,
   uploaded_by name        not null,
   uploaded_at timestamptz not null default pg_catalog.clock_timestamp(),
-  duration_ms bigint      not null
+  duration_ms bigint      not null,
+  is_forced   boolean     not null default false
 );
-create index upload_table_id_sha256 on tinydev.upload (table_id, sha256);
+create unique index upload_repeated on tinydev.upload (table_id, sha256) where not is_forced;
 alter table tinydev.upload enable row level security;
 create policy upload_visible on tinydev.upload for select to tinydev_user
   using (uploaded_by = current_user or pg_catalog.has_table_privilege(table_id, 'select'));
@@ -33,6 +34,7 @@ comment on column tinydev.upload.sha256      is 'SHA-256 of the file as it was s
 comment on column tinydev.upload.source      is 'name of the file as the client gave it';
 comment on column tinydev.upload.delimiter   is 'the byte between cells';
 comment on column tinydev.upload.columns     is 'the columns that were loaded: [{"name":…,"type":…}]';
+comment on column tinydev.upload.is_forced   is 'whether it was loaded although the same content may have been loaded before';
 comment on column tinydev.upload.duration_ms is 'from the first byte to the end of the load';
 
 create table tinydev_impl.token (

@@ -203,7 +203,7 @@ func TestWalkCommandLine(t *testing.T) {
 				t.Errorf("a load into another's workspace: exit code %d, %s", r.code, r.stderr)
 			}
 		}
-		if r := s.commandWith("Name;Date\nZoe;2001-02-03\n", "load", "-", "--table", "friends"); r.code != 0 {
+		if r := s.commandWith("Name;Date\nann;2001-02-03\n", "load", "-", "--table", "friends"); r.code != 0 {
 			t.Errorf("load from the standard input: %s", r.stderr)
 		}
 		if rows := s.must("table", "rows", "friends"); strings.Count(rows, "\n") != 10 || !strings.HasPrefix(rows, "Name,Date\n") {

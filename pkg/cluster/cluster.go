@@ -247,7 +247,7 @@ func (c *Cluster) launch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		changed, err := c.layout.writeSettings(c.as, settingsText(c.layout.settings(port, c.cfg.Settings)))
+		changed, err := c.layout.writeSettings(c.as, settingsText(c.layout.settings(port, c.inst.CronVersion, c.cfg.Settings)))
 		if err != nil {
 			return err
 		}

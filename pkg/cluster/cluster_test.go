@@ -123,8 +123,12 @@ func TestStartRestartStop(t *testing.T) {
 	t.Parallel()
 	c := open(t, "data")
 	start(t, c)
+	workers := "on"
+	if c.Installation().CronVersion < "1.5" {
+		workers = "off"
+	}
 	for setting, want := range map[string]string{
-		"shared_preload_libraries": "pg_cron", "cron.database_name": "tinydev", "cron.use_background_workers": "on",
+		"shared_preload_libraries": "pg_cron", "cron.database_name": "tinydev", "cron.use_background_workers": workers,
 		"cron.max_running_jobs": "32", "max_worker_processes": "64", "cron.enable_superuser_jobs": "off",
 		"server_encoding": "UTF8", "data_checksums": "on", "listen_addresses": "127.0.0.1",
 		"password_encryption": "scram-sha-256",

@@ -34,12 +34,11 @@ host   all          all  ::1/128       scram-sha-256
 `
 
 // settings are those that pg_cron needs and those of the place; extra wins.
-func (l layout) settings(port int, extra map[string]string) map[string]string {
+func (l layout) settings(port int, cron string, extra map[string]string) map[string]string {
 	s := map[string]string{
 		"shared_preload_libraries": "pg_cron",
 		"cron.database_name":       Database,
-		// The other mode connects by libpq, which needs trust in pg_hba.conf and reports false
-		// failures above its limit.
+		// The other mode connects by libpq, and reports false failures above its limit.
 		"cron.use_background_workers": "on",
 		// A limit above max_worker_processes - 1 falls back to 5 without a word.
 		"cron.max_running_jobs":      "32",
@@ -61,6 +60,11 @@ func (l layout) settings(port int, extra map[string]string) map[string]string {
 		"log_destination":   "stderr",
 		"logging_collector": "off",
 		"log_line_prefix":   "%m [%p] %q%u@%d ",
+	}
+	if versionLess(cron, "1.5") {
+		// Below 1.5 the launcher waits for each background worker: one long job would stop all others.
+		s["cron.use_background_workers"] = "off"
+		s["cron.host"] = l.socket
 	}
 	maps.Copy(s, extra)
 	return s

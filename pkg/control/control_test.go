@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
@@ -229,6 +231,8 @@ func TestErrorsHaveTheirPlace(t *testing.T) {
 	wantFault(t, err, fault.Forbidden, "not_your_workspace")
 	_, err = ann.CreateTable(ctx, "t", []control.Column{{Name: "a", Type: "int); drop table x; --"}}, false)
 	wantFault(t, err, fault.Invalid, "type_unknown")
+	_, err = ann.CreateTable(ctx, "t", []control.Column{{Name: "a", Type: "text not null"}}, false)
+	wantFault(t, err, fault.Invalid, "type_unknown")
 	_, err = ann.Schedule(ctx, "nope", "* * * * *", "", false)
 	wantFault(t, err, fault.NotFound, "view_not_found")
 }
@@ -330,6 +334,98 @@ func TestEventsTellTheStory(t *testing.T) {
 	if len(some.Events) != 2 || some.Next != 3 {
 		t.Errorf("filtered page %s next %d", some.Events, some.Next)
 	}
+	_, err = ann.ReadEvents(ctx, 9223372036854775807, 10, control.EventFilter{})
+	wantFault(t, err, fault.Conflict, "position_ahead")
 	_, err = ann.ReadEvents(ctx, 0, 5000, control.EventFilter{})
 	wantFault(t, err, fault.Invalid, "limit_invalid")
+}
+
+// TestHostileJobs has eve write into cron.job what looks like ours.
+func TestHostileJobs(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	must[control.Change[control.Relation]](t)(ann.CreateView(ctx, "v", "select 1 as a", false))
+	eve := db.Conn(pgtest.Eve)
+	for i, command := range []string{`call tinydev.refresh('a b c')`, `call tinydev.refresh('"Ann".v', cause => 'schedule', every_seconds => 99999999999)`,
+		`call tinydev.refresh('"Ann".v', cause => 'schedule')`, `call tinydev.refresh('"Ann".v', cause => 'schedule', every_seconds => 5)`, `call tinydev.refresh('".', cause => 'schedule')`,
+		`call tinydev.refresh('..', cause => 'schedule')`, `call tinydev.refresh('x.y.z', cause => 'schedule')`} {
+		if _, err := eve.Exec(ctx, "select cron.schedule_in_database($1, '* * * * *', $2, current_database())", fmt.Sprint("job", i), command); err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+	}
+	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", "5 seconds", "", false)).Made
+	if jobs := must[[]control.Job](t)(ann.Jobs(ctx, 0, 100)); len(jobs) != 1 || jobs[0].JobID != job.JobID {
+		t.Errorf("ann sees %+v", jobs)
+	}
+	for _, u := range []string{pgtest.Bob, pgtest.Eve, pgtest.Admin} {
+		for _, j := range must[[]control.Job](t)(c.As(u).Jobs(ctx, 0, 100)) {
+			if j.IsManaged != (j.JobID == job.JobID) {
+				t.Errorf("%s sees %+v", u, j)
+			}
+		}
+	}
+	if _, err := db.Conn(pgtest.Ann).Exec(ctx, "select tinydev.unschedule('v')"); err != nil {
+		t.Errorf("ann's own job: %v", err)
+	}
+}
+
+func TestLongNamesHaveJobsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	seen := map[int64]bool{}
+	for _, end := range []string{"1", "2"} {
+		name := strings.Repeat("a", 61) + "_" + end
+		must[control.Change[control.Relation]](t)(ann.CreateView(ctx, name, "select 1 as a", false))
+		job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, name, "0 0 * * *", "", false)).Made
+		if again := must[control.Change[control.Job]](t)(ann.Schedule(ctx, name, "0 1 * * *", "", false)).Made; again.JobID != job.JobID {
+			t.Errorf("scheduled again as job %d, was %d", again.JobID, job.JobID)
+		}
+		seen[job.JobID] = true
+	}
+	must[control.Change[control.Relation]](t)(ann.CreateView(ctx, "w", "select 1 as a", false))
+	if _, err := db.Conn(pgtest.Ann).Exec(ctx, `select cron.schedule_in_database('"Ann".w', '* * * * *', 'select 1', current_database())`); err != nil {
+		t.Fatal(err)
+	}
+	seen[must[control.Change[control.Job]](t)(ann.Schedule(ctx, "w", "0 0 * * *", "", false)).Made.JobID] = true
+	if n := pgtest.Value[int](t, db.Conn(pgtest.Ann), "select count(*)::int from cron.job"); n != 4 || len(seen) != 3 {
+		t.Errorf("%d jobs, %d of them views', want 4 and 3", n, len(seen))
+	}
+}
+
+func TestAFailingReadIsAnError(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx := context.Background()
+	if _, err := db.Conn(pgtest.Ann).Exec(ctx, "create view bad as select 1/(3 - g) as a from generate_series(1, 5) g"); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{control.CSV, control.JSON, control.NDJSON} {
+		var out bytes.Buffer
+		began := false
+		if _, err := c.As(pgtest.Ann).WriteRows(ctx, "bad", format, &out, func() { began = true }); err == nil || began || out.Len() > 0 {
+			t.Errorf("%s: %v after %q", format, err, out.String())
+		}
+	}
+}
+
+func TestListsDoNotWaitForLocks(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	must[control.Change[control.Relation]](t)(ann.CreateTable(ctx, "t", friends, false))
+	tx, err := db.Conn(pgtest.Ann).Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(ctx)
+	if _, err := tx.Exec(ctx, "lock table t"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if list := must[[]control.RelationSummary](t)(ann.Relations(ctx, control.Tables, "", 10)); len(list) != 1 || list[0].Bytes != -1 {
+		t.Errorf("%+v", list)
+	}
 }

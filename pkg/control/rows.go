@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,28 +33,46 @@ func (u *User) WriteRows(ctx context.Context, name, format string, w io.Writer, 
 	if err := session.QueryRow(ctx, "select d ->> 'name' from tinydev.describe($1) d", name).Scan(&full); err != nil {
 		return 0, postgres.Fault(err, "")
 	}
-	out := bufio.NewWriterSize(w, 64<<10)
+	// Nothing leaves before there are 64 KiB or all, so that most failures are still answered as such.
+	first := &onFirst{w: w, do: before}
+	out := bufio.NewWriterSize(first, 64<<10)
 	var n int64
 	if format == CSV {
-		before()
 		tag, err := session.Conn.Conn().PgConn().CopyTo(ctx, out, "copy (select * from "+full+") to stdout (format csv, header)")
 		if err != nil {
 			return 0, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
 		}
 		n = tag.RowsAffected()
-	} else if n, err = writeJSON(ctx, session.Conn.Conn(), full, format == JSON, out, before); err != nil {
+	} else if n, err = writeJSON(ctx, session.Conn.Conn(), full, format == JSON, out); err != nil {
 		return n, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
 	}
-	return n, out.Flush()
+	if err := out.Flush(); err != nil {
+		return n, err
+	}
+	first.begin()
+	return n, nil
 }
 
-func writeJSON(ctx context.Context, conn *pgx.Conn, full string, array bool, out *bufio.Writer, before func()) (int64, error) {
+// onFirst calls do before the first byte is written.
+type onFirst struct {
+	w    io.Writer
+	do   func()
+	once sync.Once
+}
+
+func (o *onFirst) begin() { o.once.Do(o.do) }
+
+func (o *onFirst) Write(p []byte) (int, error) {
+	o.begin()
+	return o.w.Write(p)
+}
+
+func writeJSON(ctx context.Context, conn *pgx.Conn, full string, array bool, out *bufio.Writer) (int64, error) {
 	rows, err := conn.Query(ctx, "select pg_catalog.row_to_json(t)::text from "+full+" t")
 	if err != nil {
 		return 0, err
 	}
 	defer rows.Close()
-	before()
 	if array {
 		out.WriteByte('[')
 	}
@@ -79,7 +99,17 @@ type QueryPreview struct {
 	More    bool        `json:"more" doc:"whether there are more rows"`
 }
 
-// PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000).
+// previewCell is how much of a cell a preview shows, in bytes.
+const previewCell = 10_000
+
+func cut(cell []byte) string {
+	if len(cell) <= previewCell {
+		return string(cell)
+	}
+	return strings.ToValidUTF8(string(cell[:previewCell]), "") + "…"
+}
+
+// PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000), each cell cut at 10 kB.
 // Errors: invalid query_invalid with fields line, column and position; forbidden read_only; unavailable canceled.
 func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (QueryPreview, error) {
 	p := QueryPreview{Columns: []Column{}, Rows: [][]*string{}}
@@ -100,7 +130,7 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 		return p, postgres.Fault(err, query)
 	}
 	// The extended protocol takes one statement only, and a cursor only a query.
-	if _, err := tx.Exec(ctx, "declare tinydev_preview no scroll cursor for "+query); err != nil {
+	if _, err := tx.Exec(ctx, "declare tinydev_preview no scroll cursor for "+query, pgx.QueryExecModeExec); err != nil {
 		return p, postgres.Fault(err, query)
 	}
 	rows, err := tx.Query(ctx, fmt.Sprintf("fetch %d from tinydev_preview", limit+1), pgx.QueryResultFormats{pgx.TextFormatCode})
@@ -121,7 +151,7 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 		cells := make([]*string, len(p.Columns))
 		for i, raw := range rows.RawValues() {
 			if raw != nil {
-				text := string(raw)
+				text := cut(raw)
 				cells[i] = &text
 			}
 		}

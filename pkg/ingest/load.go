@@ -73,12 +73,11 @@ const previewRows = 20
 // forbidden not_writable.
 func (l *Loader) Load(ctx context.Context, role string, req LoadRequest, body io.Reader) (Loaded, []string, error) {
 	start := time.Now()
-	session, err := l.Sessions.Acquire(ctx, role)
-	if err != nil {
+	t := loading{role: role, loader: l, req: req, start: start}
+	defer t.rest()
+	if err := t.connect(ctx); err != nil {
 		return Loaded{}, nil, err
 	}
-	defer session.Release()
-	t := loading{conn: session.Conn.Conn(), role: role, loader: l, req: req, start: start}
 	if err := t.find(ctx); err != nil {
 		return Loaded{}, nil, err
 	}
@@ -87,6 +86,28 @@ func (l *Loader) Load(ctx context.Context, role string, req LoadRequest, body io
 		t.recordFailure(context.WithoutCancel(ctx), err)
 	}
 	return loaded, sql, err
+}
+
+// connect takes a session unless the load has a good one.
+func (t *loading) connect(ctx context.Context) error {
+	if t.session != nil && !t.conn.IsClosed() {
+		return nil
+	}
+	t.rest()
+	session, err := t.loader.Sessions.Acquire(ctx, t.role)
+	if err != nil {
+		return err
+	}
+	t.session, t.conn = session, session.Conn.Conn()
+	return nil
+}
+
+// rest gives the session back.
+func (t *loading) rest() {
+	if t.session != nil {
+		t.session.Release()
+		t.session, t.conn = nil, nil
+	}
 }
 
 // Preview infers columns and types from every row of a CSV file and stores nothing. Errors: those of Infer and NewScanner;
@@ -105,11 +126,12 @@ func (l *Loader) Preview(ctx context.Context, options Options, body io.Reader) (
 
 // loading is one load under way.
 type loading struct {
-	conn   *pgx.Conn
-	role   string
-	loader *Loader
-	req    LoadRequest
-	start  time.Time
+	session *postgres.Session // nil while the client is waited for
+	conn    *pgx.Conn
+	role    string
+	loader  *Loader
+	req     LoadRequest
+	start   time.Time
 
 	table  pgx.Identifier
 	name   string // table as SQL prints it
@@ -191,6 +213,7 @@ func (t *loading) append(ctx context.Context, body io.Reader) (Loaded, []string,
 
 // create spools the file, infers the columns, makes the table and fills it.
 func (t *loading) create(ctx context.Context, body io.Reader) (Loaded, []string, error) {
+	t.rest()
 	spool, err := t.loader.spool(body)
 	if err != nil {
 		return Loaded{}, nil, err
@@ -202,6 +225,9 @@ func (t *loading) create(ctx context.Context, body io.Reader) (Loaded, []string,
 	}()
 	profile, err := t.infer(ctx, spool)
 	if err != nil {
+		return Loaded{}, nil, err
+	}
+	if err := t.connect(ctx); err != nil {
 		return Loaded{}, nil, err
 	}
 	if t.req.DryRun {
@@ -281,17 +307,11 @@ func (t *loading) recordFailure(ctx context.Context, failure error) {
 	if t.exists {
 		id = &t.id
 	}
-	conn := t.conn
-	if conn.IsClosed() { // as it is when the client went away
-		session, err := t.loader.Sessions.Acquire(ctx, t.role)
-		if err != nil {
-			t.loader.Logger.Warn("a failed load left no event", "table", t.name, "error", err)
-			return
-		}
-		defer session.Release()
-		conn = session.Conn.Conn()
+	if err := t.connect(ctx); err != nil {
+		t.loader.Logger.Warn("a failed load left no event", "table", t.name, "error", err)
+		return
 	}
-	if _, err := conn.Exec(ctx, "select tinydev.record_event('table.load_failed', $1, $2, $3)", id, t.name, data); err != nil {
+	if _, err := t.conn.Exec(ctx, "select tinydev.record_event('table.load_failed', $1, $2, $3)", id, t.name, data); err != nil {
 		t.loader.Logger.Warn("a failed load left no event", "table", t.name, "error", postgres.Fault(err, ""))
 	}
 }

@@ -198,3 +198,30 @@ func TestLoadsAtOnce(t *testing.T) {
 		t.Errorf("%d rows after %d loads", n, loaded)
 	}
 }
+
+// TestTheSameFileAtOnce holds that a file that is sent several times at once is loaded once.
+func TestTheSameFileAtOnce(t *testing.T) {
+	t.Parallel()
+	l, db := loader(t)
+	ann := db.Conn(pgtest.Ann)
+	run(t, ann, "create table t (a int)")
+	const times = 6
+	codes := make(chan string)
+	for range times {
+		go func() {
+			_, _, err := l.Load(context.Background(), pgtest.Ann, ingest.LoadRequest{Table: "t"}, strings.NewReader("a\n1\n"))
+			if err == nil {
+				codes <- ""
+				return
+			}
+			codes <- fault.CodeOf(err)
+		}()
+	}
+	count := map[string]int{}
+	for range times {
+		count[<-codes]++
+	}
+	if n := pgtest.Value[int](t, ann, "select count(*)::int from t"); n != 1 || count[""] != 1 || count["already_loaded"] != times-1 {
+		t.Errorf("%d rows, answers %v", n, count)
+	}
+}

@@ -58,24 +58,36 @@ func (s *Session) Release() {
 	<-s.sessions.slots
 }
 
-// Acquire gives a session of role, waiting for a free one until ctx ends.
+// patience is how long a request waits for a session.
+const patience = 5 * time.Second
+
+// Acquire gives a session of role, waiting up to 5 s for a free one: first for one of the role's own, so that one user's crowd
+// takes nothing from the others.
 // Errors: forbidden not_a_user; unavailable sessions_exhausted, database_refused, database_unavailable.
 func (s *Sessions) Acquire(ctx context.Context, role string) (*Session, error) {
 	if _, err := s.server.Exec(ctx, "select tinydev_impl.require_session($1)", role); err != nil {
 		return nil, fmt.Errorf("open a session of %s: %w", role, Fault(err, ""))
 	}
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fault.New(fault.Unavailable, "sessions_exhausted", "all %d sessions are in use", s.limits.Total).
-			WithHint("try again in a moment").Because(ctx.Err())
-	}
-	conn, err := s.acquire(ctx, role)
-	if err != nil {
-		<-s.slots
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	conn, err := s.acquire(waiting, role)
+	switch {
+	case err != nil && waiting.Err() != nil && ctx.Err() == nil:
+		return nil, exhausted("all %d sessions of "+role+" are in use", s.limits.PerUser)
+	case err != nil:
 		return nil, fmt.Errorf("open a session of %s: %w", role, Fault(err, ""))
 	}
-	return &Session{Conn: conn, sessions: s}, nil
+	select {
+	case s.slots <- struct{}{}:
+		return &Session{Conn: conn, sessions: s}, nil
+	case <-waiting.Done():
+		conn.Release()
+		return nil, exhausted("all %d sessions are in use", int32(s.limits.Total))
+	}
+}
+
+func exhausted(format string, limit int32) error {
+	return fault.New(fault.Unavailable, "sessions_exhausted", format, limit).WithHint("try again in a moment")
 }
 
 func (s *Sessions) acquire(ctx context.Context, role string) (*pgxpool.Conn, error) {

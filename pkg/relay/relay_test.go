@@ -208,6 +208,9 @@ func TestDroppedRoleEndsItsStreams(t *testing.T) {
 	if fault.KindOf(s.Err()) != fault.Forbidden {
 		t.Errorf("ended with %v, want forbidden", s.Err())
 	}
+	if _, err := r.Subscribe(context.Background(), pgtest.Ann, 1_000_000, relay.Filter{}); fault.CodeOf(err) != "position_ahead" {
+		t.Errorf("a position of another log is taken: %v", err)
+	}
 	if _, err := r.Subscribe(context.Background(), "tinydev_superuser", 0, relay.Filter{}); fault.CodeOf(err) != "not_a_user" {
 		t.Errorf("the superuser may subscribe: %v", err)
 	}

@@ -54,15 +54,22 @@ func (s *Subscription) end(err error) {
 }
 
 // Subscribe starts a stream for role after a position; -1 starts at the head, that is, with what comes next.
-// Errors: forbidden not_a_user; unavailable stream_ended when the relay does not run.
+// Errors: forbidden not_a_user; conflict position_ahead when the log does not reach so far; unavailable stream_ended when the
+// relay does not run.
 func (r *Relay) Subscribe(ctx context.Context, role string, after int64, filter Filter) (*Subscription, error) {
 	if _, err := r.pool.Exec(ctx, "select tinydev_impl.require_session($1)", role); err != nil {
 		return nil, postgres.Fault(err, "")
 	}
+	var head int64
+	if err := r.pool.QueryRow(ctx, "select head from tinydev.event_head()").Scan(&head); err != nil {
+		return nil, postgres.Fault(err, "")
+	}
+	if after > head {
+		return nil, fault.New(fault.Conflict, "position_ahead", "the log ends at %d, before position %d", head, after).
+			WithHint("the position is of another log, or of one that was restored: start again without one").With("head", head)
+	}
 	if after < 0 {
-		if err := r.pool.QueryRow(ctx, "select head from tinydev.event_head()").Scan(&after); err != nil {
-			return nil, postgres.Fault(err, "")
-		}
+		after = head
 	}
 	s := &Subscription{relay: r, match: filter.compile(), events: make(chan *Event, buffered), closed: make(chan struct{}), cursor: after}
 	r.mu.Lock()

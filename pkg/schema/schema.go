@@ -79,8 +79,7 @@ func Install(ctx context.Context, conn *pgx.Conn, opts Options) error {
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 	if err := install(ctx, conn, source, opts); err != nil {
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && pg.Code == lockNotAvailable {
+		if errors.Is(err, errLockHeld) {
 			err = lockedBy(context.WithoutCancel(ctx), conn, tx, err)
 		}
 		return fmt.Errorf("install the schema: %w", postgres.Fault(err, ""))
@@ -100,6 +99,11 @@ func install(ctx context.Context, conn *pgx.Conn, source *Source, opts Options) 
 	}
 	if err := checkCron(ctx, conn); err != nil {
 		return err
+	}
+	if opts.Private {
+		if err := moveJobs(ctx, conn); err != nil {
+			return err
+		}
 	}
 	fresh, err := upToDate(ctx, conn, source)
 	if err != nil || fresh {
@@ -127,7 +131,7 @@ func install(ctx context.Context, conn *pgx.Conn, source *Source, opts Options) 
 // holder's name in the error.
 const LockKey int64 = 9628173550095224
 
-const lockNotAvailable = "55P03"
+var errLockHeld = errors.New("the installation's lock is held")
 
 func lock(ctx context.Context, conn *pgx.Conn, timeout time.Duration) error {
 	if timeout == 0 {
@@ -137,6 +141,10 @@ func lock(ctx context.Context, conn *pgx.Conn, timeout time.Duration) error {
 		return err
 	}
 	_, err := conn.Exec(ctx, "select pg_catalog.pg_advisory_xact_lock($1)", LockKey)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "55P03" {
+		return fmt.Errorf("%w: %w", errLockHeld, err)
+	}
 	return err
 }
 
@@ -294,6 +302,17 @@ func applyFile(ctx context.Context, conn *pgx.Conn, text string) error {
 func missesObject(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && slices.Contains([]string{"42P01", "42883", "42704", "42703"}, pg.Code)
+}
+
+// moveJobs tells the jobs where the server is now. Below 1.5 pg_cron connects to it for each run, at the address in the job's row.
+func moveJobs(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `
+update cron.job set nodename = pg_catalog.current_setting('cron.host'), nodeport = pg_catalog.current_setting('port')::int
+ where (nodename, nodeport) is distinct from (pg_catalog.current_setting('cron.host'), pg_catalog.current_setting('port')::int)`)
+	if err != nil {
+		return fmt.Errorf("tell the jobs where the server is: %w", err)
+	}
+	return nil
 }
 
 // closeToPublic takes back what PostgreSQL gives to everybody by default.

@@ -37,6 +37,7 @@ test: build ## vet and all tests, on a PostgreSQL here and, where a Docker engin
 
 build: ## bin/tinydev, one static binary
 	@deploy/setup --go
+	@[ -e bin/tinydev ] || echo "building bin/tinydev (a minute or so the first time)"
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tinydev ./cmd/tinydev
 
 image: build ## the images of PostgreSQL with pg_cron and of the server

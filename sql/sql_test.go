@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
 )
+
+var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
@@ -83,5 +86,38 @@ func TestRights(t *testing.T) {
 		if found := pgtest.Value[[]string](t, super, query); len(found) > 0 {
 			t.Errorf("%s: %v", what, found)
 		}
+	}
+}
+
+// TestGoldenAPI compares what people may call and read, with its comments and rights, with the golden file: the diff is the review of
+// a change.
+func TestGoldenAPI(t *testing.T) {
+	t.Parallel()
+	lines := pgtest.Value[[]string](t, pgtest.DB(t).Superuser(), `
+select array_agg(line order by line) from (
+  select format(E'%s %s(%s)%s\n  for %s%s\n  %s\n', case p.prokind when 'p' then 'procedure' else 'function' end, p.oid::regproc, pg_get_function_arguments(p.oid),
+           coalesce(' returns ' || pg_get_function_result(p.oid), ''),
+           (select string_agg(distinct g.grantee::regrole::text, ', ' order by g.grantee::regrole::text) from aclexplode(p.proacl) g where g.grantee <> p.proowner),
+           case when p.prosecdef then ', as ' || pg_get_userbyid(p.proowner) else '' end, replace(obj_description(p.oid, 'pg_proc'), E'\n', E'\n  ')) as line
+    from pg_proc p where p.pronamespace = 'tinydev'::regnamespace
+  union all
+  select format(E'%s %s (%s)\n  for %s\n  %s\n', case c.relkind when 'v' then 'view' else 'table' end, c.oid::regclass,
+           (select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+           (select string_agg(distinct g.grantee::regrole || ' ' || lower(g.privilege_type), ', ' order by g.grantee::regrole || ' ' || lower(g.privilege_type)) from aclexplode(c.relacl) g where g.grantee <> c.relowner),
+           replace(obj_description(c.oid, 'pg_class'), E'\n', E'\n  '))
+    from pg_class c where c.relnamespace = 'tinydev'::regnamespace and c.relkind in ('r', 'v')
+) lines`)
+	got := strings.Join(lines, "\n")
+	if *update {
+		if err := os.WriteFile("testdata/api.txt", []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/api.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the SQL API differs from testdata/api.txt; see with: make golden, git diff")
 	}
 }

@@ -70,9 +70,19 @@ func TestContainer(t *testing.T) {
 			t.Errorf("processes run as the users %q, want one that is not root", users)
 		}
 	})
+	t.Run("row security", func(t *testing.T) {
+		// What PostgreSQL takes for its own, by its low oid, has none, and is left out of dumps.
+		if active := text(ctx, t, ann, "select (row_security_active('cron.job') and row_security_active('cron.job_run_details'))::text"); active != "true" {
+			t.Error("a user reads everybody's jobs")
+		}
+	})
 	t.Run("settings", func(t *testing.T) {
+		workers := "on"
+		if strings.HasPrefix(schedule, "*") { // below 1.5
+			workers = "off"
+		}
 		for name, want := range map[string]string{
-			"cron.use_background_workers": "on",
+			"cron.use_background_workers": workers,
 			"cron.max_running_jobs":       "32",
 			"max_worker_processes":        "64",
 			"cron.timezone":               "GMT",

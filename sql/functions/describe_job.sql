@@ -5,9 +5,17 @@ as $$
 declare
   v_job     tinydev.job := tinydev.find_job(describe_job.job_id);
   v_preview jsonb := '{}';
+  v_seconds integer := tinydev.job_interval(v_job.command);
+  v_after   timestamptz := now();
 begin
   if v_job.is_managed then
-    v_preview := tinydev.preview_schedule(v_job.schedule, v_job.time_zone);
+    if v_seconds is not null then
+      -- A job that repeats within its minute takes its turns at multiples of the interval, and begins with a minute.
+      v_after := case when exists (select from tinydev.run r where r.job_id = v_job.job_id and r.status in ('starting', 'running', 'sending'))
+                      then to_timestamp(floor(date_part('epoch', now()) / v_seconds) * v_seconds)
+                      else date_trunc('minute', now()) + interval '1 minute' - make_interval(secs => v_seconds) end;
+    end if;
+    v_preview := tinydev.preview_schedule(v_job.schedule, v_job.time_zone, 5, v_after);
   end if;
   return jsonb_build_object(
     'job_id', v_job.job_id, 'name', v_job.name, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,

@@ -1,6 +1,6 @@
 create or replace view tinydev.job with (security_barrier) as
 select j.jobid as job_id,
-       j.jobname as name,
+       j.jobname::text as name,
        j.username::name as owner,
        s.view,
        case when s.view is null or i.seconds is null then j.schedule else i.seconds || case i.seconds when 1 then ' second' else ' seconds' end end as schedule,

@@ -7,7 +7,7 @@ begin
     select p.oid::pg_catalog.regprocedure as name, n.nspname as schema, pg_catalog.pg_get_userbyid(p.proowner) as owner,
            case p.prokind when 'p' then 'procedure' else 'function' end as kind
       from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-     where n.nspname in ('tinydev', 'tinydev_impl')
+     where n.nspname in ('tinydev', 'tinydev_lib', 'tinydev_impl')
   loop
     execute pg_catalog.format('revoke execute on %s %s from public', v_object.kind, v_object.name);
     if v_object.owner not in ('tinydev_owner', 'tinydev_roles') then
@@ -15,7 +15,7 @@ begin
     end if;
     if v_object.owner = 'tinydev_roles' then
       execute pg_catalog.format('grant execute on %s %s to tinydev_admin', v_object.kind, v_object.name);
-    elsif v_object.schema = 'tinydev' then
+    elsif v_object.schema in ('tinydev', 'tinydev_lib') then
       execute pg_catalog.format('grant execute on %s %s to tinydev_user, tinydev_server, tinydev_roles', v_object.kind, v_object.name);
     else
       execute pg_catalog.format('grant execute on %s %s to tinydev_server', v_object.kind, v_object.name);

@@ -41,7 +41,7 @@ func TestEveryFunctionHasAComment(t *testing.T) {
 	missing := pgtest.Value[[]string](t, pgtest.DB(t).Superuser(), `
 select coalesce(array_agg(line order by line), '{}') from (
   select 'function ' || p.oid::regprocedure as line from pg_proc p
-   where p.pronamespace in ('tinydev'::regnamespace, 'tinydev_impl'::regnamespace) and obj_description(p.oid, 'pg_proc') is null and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+   where p.pronamespace in ('tinydev'::regnamespace, 'tinydev_lib'::regnamespace, 'tinydev_impl'::regnamespace) and obj_description(p.oid, 'pg_proc') is null and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
   union all select 'relation ' || c.oid::regclass from pg_class c
    where c.relnamespace = 'tinydev'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null
   union all select 'parameter of ' || p.oid::regprocedure from pg_proc p
@@ -58,12 +58,12 @@ func TestRights(t *testing.T) {
 	super := pgtest.DB(t).Superuser()
 	for what, query := range map[string]string{
 		"definer functions without a search_path": `select array_agg(p.oid::regprocedure::text) from pg_proc p
-			where p.pronamespace in ('tinydev'::regnamespace, 'tinydev_impl'::regnamespace) and p.prosecdef
+			where p.pronamespace in ('tinydev'::regnamespace, 'tinydev_lib'::regnamespace, 'tinydev_impl'::regnamespace) and p.prosecdef
 			  and not coalesce(p.proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']`,
 		"functions open to the public": `select array_agg(p.oid::regprocedure::text) from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g
-			where p.pronamespace in ('tinydev'::regnamespace, 'tinydev_impl'::regnamespace) and g.grantee = 0`,
+			where p.pronamespace in ('tinydev'::regnamespace, 'tinydev_lib'::regnamespace, 'tinydev_impl'::regnamespace) and g.grantee = 0`,
 		"objects that do not belong to us": `select array_agg(c.oid::regclass::text) from pg_class c
-			where c.relnamespace in ('tinydev'::regnamespace, 'tinydev_impl'::regnamespace) and c.relkind in ('r', 'p', 'v')
+			where c.relnamespace in ('tinydev'::regnamespace, 'tinydev_lib'::regnamespace, 'tinydev_impl'::regnamespace) and c.relkind in ('r', 'p', 'v')
 			  and pg_get_userbyid(c.relowner) <> case c.oid::regclass::text when 'tinydev.event' then 'tinydev_reader' else 'tinydev_owner' end`,
 		"private functions that users may call": `select array_agg(p.oid::regprocedure::text) from pg_proc p
 			where p.pronamespace = 'tinydev_impl'::regnamespace and has_function_privilege('tinydev_user', p.oid, 'execute')

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -52,7 +51,7 @@ func (s *Service) eventRoutes() {
 	huma.Register(s.huma, op, s.streamEvents)
 }
 
-// streamEvents answers GET /v1/events/stream; 422 position_invalid, 503 stream_ended.
+// streamEvents answers GET /v1/events/stream; 409 position_ahead, 422 position_invalid, 503 stream_ended.
 func (s *Service) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
 	after := in.After
 	if in.LastEventID != "" {
@@ -62,14 +61,6 @@ func (s *Service) streamEvents(ctx context.Context, in *streamInput) (*huma.Stre
 				WithHint("send the id of the last event that was seen")
 		}
 		after = position
-	}
-	if after < 0 {
-		// The start is told to the client, so that one who loses the stream before its first event resumes here.
-		page, err := s.user(ctx).ReadEvents(ctx, math.MaxInt64/2, 1, control.EventFilter{})
-		if err != nil {
-			return nil, fmt.Errorf("find the head: %w", err)
-		}
-		after = page.Head
 	}
 	sub, err := s.relay.Subscribe(ctx, auth.RoleFrom(ctx), after, relay.Filter{Types: in.Types, Subjects: in.Subjects})
 	if err != nil {
@@ -81,16 +72,16 @@ func (s *Service) streamEvents(ctx context.Context, in *streamInput) (*huma.Stre
 		hctx.SetHeader("X-Accel-Buffering", "no") // nginx would keep events back
 		hctx.SetStatus(http.StatusOK)
 		_, response := unwrap(hctx)
-		if err := s.send(ctx, response, sub, after); err != nil {
+		if err := s.send(ctx, response, sub); err != nil {
 			s.log.DebugContext(ctx, "a stream ended", "request_id", requestFrom(ctx).id, "error", err)
 		}
 	}}, nil
 }
 
-// send writes events until the client is gone or the subscription ends. What is waiting goes out in one write.
-func (s *Service) send(ctx context.Context, w http.ResponseWriter, sub *relay.Subscription, start int64) error {
+// send tells the start, so that a client who loses the stream before its first event resumes there, and writes events until the client is gone or the subscription ends. What is waiting goes out in one write.
+func (s *Service) send(ctx context.Context, w http.ResponseWriter, sub *relay.Subscription) error {
 	flush := http.NewResponseController(w).Flush
-	if _, err := fmt.Fprintf(w, "retry: %d\nid: %d\n\n", reconnectAfter.Milliseconds(), start); err != nil {
+	if _, err := fmt.Fprintf(w, "retry: %d\nid: %d\n\n", reconnectAfter.Milliseconds(), sub.Start()); err != nil {
 		return err
 	}
 	if err := flush(); err != nil {

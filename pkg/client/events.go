@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -57,7 +56,7 @@ func (c *Client) Events(ctx context.Context, after int64, limit int, filter cont
 
 // Head gives the position of the newest event; 0 when there is none.
 func (c *Client) Head(ctx context.Context) (int64, error) {
-	page, err := c.Events(ctx, math.MaxInt64/2, 1, control.EventFilter{})
+	page, err := c.Events(ctx, 0, 1, control.EventFilter{})
 	return page.Head, err
 }
 

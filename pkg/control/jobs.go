@@ -81,7 +81,7 @@ func (u *User) Runs(ctx context.Context, jobID, before int64, limit int) ([]Run,
 		return nil, err
 	}
 	defer session.Release()
-	if _, err := session.Exec(ctx, "select tinydev.find_job($1)", jobID); err != nil {
+	if _, err := session.Exec(ctx, "select tinydev_lib.find_job($1)", jobID); err != nil {
 		return nil, postgres.Fault(err, "")
 	}
 	rows, err := session.Query(ctx, `
@@ -106,6 +106,6 @@ type SchedulePreview struct {
 // PreviewSchedule gives the next count (1..1000) runs of a schedule after a time (nil for now).
 // Errors: invalid schedule_invalid, time_zone_unknown.
 func (u *User) PreviewSchedule(ctx context.Context, schedule, timeZone string, count int, after *time.Time) (SchedulePreview, error) {
-	return decode[SchedulePreview](ctx, u, "select tinydev.preview_schedule($1, coalesce(nullif($2, ''), tinydev.cron_time_zone()), $3, coalesce($4, pg_catalog.now()))",
+	return decode[SchedulePreview](ctx, u, "select tinydev.preview_schedule($1, coalesce(nullif($2, ''), tinydev_lib.cron_time_zone()), $3, coalesce($4, pg_catalog.now()))",
 		schedule, timeZone, count, after)
 }

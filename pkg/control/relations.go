@@ -65,7 +65,7 @@ select pg_catalog.format('%I.%I', r.workspace, r.name) as full_name, r.kind, r.o
        r.can_refresh_concurrently, coalesce(r.comment, '') as comment
   from tinydev.relation r
  where (r.kind = $1 or $1 = 'table' and r.kind = 'foreign table')
-   and ($2 = '' or (r.workspace, r.name) > (select p.workspace, p.relation from tinydev.parse_name($2) p))
+   and ($2 = '' or (r.workspace, r.name) > (select p.workspace, p.relation from tinydev_lib.parse_name($2) p))
  order by r.workspace, r.name limit $3`, kind, after, limit)
 	if err != nil {
 		return nil, postgres.Fault(err, "")

@@ -126,7 +126,7 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 	if _, err := tx.Exec(ctx, "set local statement_timeout = '10s'"); err != nil {
 		return p, postgres.Fault(err, "")
 	}
-	if _, err := tx.Exec(ctx, "select tinydev.check_query($1)", query); err != nil {
+	if _, err := tx.Exec(ctx, "select tinydev_lib.check_query($1)", query); err != nil {
 		return p, postgres.Fault(err, query)
 	}
 	// The extended protocol takes one statement only, and a cursor only a query.

@@ -52,7 +52,7 @@ func (u *User) Refresh(ctx context.Context, name string, dryRun bool) (Change[Re
 	}
 	defer session.Release()
 	var full, call string
-	err = session.QueryRow(ctx, `select f.full_name, pg_catalog.format('call tinydev.refresh(%L)', f.full_name) from tinydev.find_refreshable($1) f`, name).Scan(&full, &call)
+	err = session.QueryRow(ctx, `select f.full_name, pg_catalog.format('call tinydev.refresh(%L)', f.full_name) from tinydev_lib.find_refreshable($1) f`, name).Scan(&full, &call)
 	if err != nil {
 		return c, postgres.Fault(err, "")
 	}

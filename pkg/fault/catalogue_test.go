@@ -103,7 +103,7 @@ var composed = map[string][]string{
 	"../../sql/functions/find_relation.sql": {"relation_not_found", "table_not_found", "view_not_found"},
 }
 
-var sqlFault = regexp.MustCompile(`tinydev\.fault\(([0-9]{3}),\s*(?:'([a-z0-9_]+)'|(\S+))`)
+var sqlFault = regexp.MustCompile(`tinydev_lib\.fault\(([0-9]{3}),\s*(?:'([a-z0-9_]+)'|(\S+))`)
 
 func (c codes) addSQL(t *testing.T, folder string) {
 	t.Helper()
@@ -113,8 +113,8 @@ func (c codes) addSQL(t *testing.T, folder string) {
 			t.Fatal(err)
 		}
 		found := sqlFault.FindAllStringSubmatch(string(text), -1)
-		if calls := strings.Count(string(text), "perform tinydev.fault("); calls != len(found) {
-			t.Errorf("%s calls tinydev.fault %d times, and %d calls were understood", path, calls, len(found))
+		if calls := strings.Count(string(text), "perform tinydev_lib.fault("); calls != len(found) {
+			t.Errorf("%s calls tinydev_lib.fault %d times, and %d calls were understood", path, calls, len(found))
 		}
 		for _, m := range found {
 			status, _ := strconv.Atoi(m[1]) // digits by the expression

@@ -146,7 +146,7 @@ func (t *loading) find(ctx context.Context) error {
 select p.workspace::text, p.relation::text, pg_catalog.format('%I.%I', p.workspace, p.relation),
        (select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where n.nspname = p.workspace and c.relname = p.relation)
-  from tinydev.parse_name($1) p`, t.req.Table).Scan(&workspace, &relation, &t.name, &id)
+  from tinydev_lib.parse_name($1) p`, t.req.Table).Scan(&workspace, &relation, &t.name, &id)
 	if err != nil {
 		return postgres.Fault(err, "")
 	}
@@ -154,9 +154,9 @@ select p.workspace::text, p.relation::text, pg_catalog.format('%I.%I', p.workspa
 	switch t.req.Mode {
 	case "":
 	case ModeAppend:
-		_, err = t.conn.Exec(ctx, "select tinydev.find_relation($1, 'table')", t.name)
+		_, err = t.conn.Exec(ctx, "select tinydev_lib.find_relation($1, 'table')", t.name)
 	case ModeCreate:
-		_, err = t.conn.Exec(ctx, "select tinydev.require_free($1, $2, 'choose another name, or append to the table (mode=append)')", workspace, relation)
+		_, err = t.conn.Exec(ctx, "select tinydev_lib.require_free($1, $2, 'choose another name, or append to the table (mode=append)')", workspace, relation)
 	default:
 		err = optionFault("mode", t.req.Mode, "use create or append, or leave it out")
 	}
@@ -166,12 +166,12 @@ select p.workspace::text, p.relation::text, pg_catalog.format('%I.%I', p.workspa
 	if t.exists = id != nil; t.exists {
 		t.id = *id
 		// Not a table, or not one to be read: say so before a byte is taken.
-		if _, err := t.conn.Exec(ctx, "select tinydev.find_relation($1, 'table')", t.name); err != nil {
+		if _, err := t.conn.Exec(ctx, "select tinydev_lib.find_relation($1, 'table')", t.name); err != nil {
 			return postgres.Fault(err, "")
 		}
 		return nil
 	}
-	_, err = t.conn.Exec(ctx, "select tinydev.require_own_workspace($1)", workspace)
+	_, err = t.conn.Exec(ctx, "select tinydev_lib.require_own_workspace($1)", workspace)
 	return postgres.Fault(err, "")
 }
 

@@ -17,7 +17,7 @@ import (
 // Fault turns an error of PostgreSQL's into a *fault.Error; other errors and nil come back as they are.
 //
 // query is the text that the user wrote, "" when there is none: the position of an error is given in it (fields position,
-// line and column, all from 1), also when PostgreSQL saw the text inside a statement of ours. What tinydev.fault raised
+// line and column, all from 1), also when PostgreSQL saw the text inside a statement of ours. What tinydev_lib.fault raised
 // keeps its code, hint and fields. A lost or refused connection becomes unavailable.
 func Fault(err error, query string) error {
 	if err == nil || fault.As(err) != nil {

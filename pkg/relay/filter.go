@@ -32,7 +32,7 @@ func matchesAny(patterns []string, s string) bool {
 }
 
 // Match reports whether s matches pattern, in which * stands for any characters, none among them. It is what LIKE does with
-// tinydev.glob(pattern).
+// tinydev_lib.glob(pattern).
 func Match(pattern, s string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {

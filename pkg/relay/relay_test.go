@@ -293,7 +293,7 @@ func TestMatchAgreesWithSQL(t *testing.T) {
 	words := []string{"", "*", "ann.*", "ann.v", "*.v", "a*n*v", "**", `a\*`, "a%", "a_n.v", "ann", "ann.v.v", `a\b`, "a%b", "*nn*.*v"}
 	for _, pattern := range words {
 		for _, s := range words {
-			want := pgtest.Value[bool](t, conn, "select $1::text like tinydev.glob($2)", s, pattern)
+			want := pgtest.Value[bool](t, conn, "select $1::text like tinydev_lib.glob($2)", s, pattern)
 			if got := relay.Match(pattern, s); got != want {
 				t.Errorf("Match(%q, %q) = %v, LIKE says %v", pattern, s, got, want)
 			}

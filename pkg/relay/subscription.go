@@ -26,8 +26,12 @@ type Subscription struct {
 	closed chan struct{}
 	once   sync.Once
 	err    error // set before closed is closed
+	start  int64
 	cursor int64 // all up to here was sent or passed over; the owner's
 }
+
+// Start gives the position after which the subscription began.
+func (s *Subscription) Start() int64 { return s.start }
 
 // Events gives the events in order, without holes and without repeats; it is closed when the subscription ends.
 func (s *Subscription) Events() <-chan *Event { return s.events }
@@ -71,7 +75,7 @@ func (r *Relay) Subscribe(ctx context.Context, role string, after int64, filter 
 	if after < 0 {
 		after = head
 	}
-	s := &Subscription{relay: r, match: filter.compile(), events: make(chan *Event, buffered), closed: make(chan struct{}), cursor: after}
+	s := &Subscription{relay: r, match: filter.compile(), events: make(chan *Event, buffered), closed: make(chan struct{}), start: after, cursor: after}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx == nil {

@@ -65,9 +65,9 @@ func catalogue(t *testing.T, conn *pgx.Conn) string {
 	return pgtest.Value[string](t, conn, `
 select string_agg(line, E'\n' order by line) from (
   select format('%s %s %s %s', n.nspname, c.relname, c.relkind, c.relacl) as line
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('tinydev', 'tinydev_impl', 'public') or n.nspname !~ '^(pg_|information_schema|cron)'
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('tinydev', 'tinydev_lib', 'tinydev_impl', 'public') or n.nspname !~ '^(pg_|information_schema|cron)'
   union all select format('%s %s %s %s %s', p.oid::regprocedure, md5(p.prosrc), p.proacl, p.prosecdef, pg_get_userbyid(p.proowner))
-    from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('tinydev', 'tinydev_impl')
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('tinydev', 'tinydev_lib', 'tinydev_impl')
   union all select format('version %s', version) from tinydev_impl.schema_version) as lines`)
 }
 
@@ -203,7 +203,7 @@ func TestAdoptsADatabase(t *testing.T) {
 	ctx, super := context.Background(), db.Superuser()
 	// A database as others have it: no trace of ours, an extension, tables, grants to the public.
 	for _, text := range []string{
-		"drop event trigger tinydev_drop", "drop schema tinydev, tinydev_impl cascade", "delete from cron.job",
+		"drop event trigger tinydev_drop", "drop schema tinydev, tinydev_lib, tinydev_impl cascade", "delete from cron.job",
 		"create role shop_app_" + db.Name, "create table public.orders (id int primary key, note text)", "insert into public.orders values (1, 'x')",
 		"grant select on public.orders to shop_app_" + db.Name, "create function public.f() returns int language sql as 'select 1'",
 		"grant create on schema public to public", "grant connect, temporary on database " + db.Name + " to public",

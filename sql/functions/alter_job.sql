@@ -5,7 +5,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_job    tinydev.job := tinydev.find_own_job(alter_job.job_id);
+  v_job    tinydev.job := tinydev_lib.find_own_job(alter_job.job_id);
   v_answer jsonb := jsonb_build_object('sql', '[]'::jsonb);
   v_active boolean := coalesce(alter_job.active, v_job.active);
 begin

@@ -1,4 +1,4 @@
-create or replace function tinydev.atomic_message() returns text
+create or replace function tinydev_lib.atomic_message() returns text
 language plpgsql
 as $$
 declare
@@ -12,5 +12,5 @@ begin
   return v_message;
 end $$;
 
-comment on function tinydev.atomic_message() is
+comment on function tinydev_lib.atomic_message() is
 $$What PostgreSQL says, in the server's language, to a COMMIT where none is possible; tinydev.refresh compares with it.$$;

@@ -1,4 +1,4 @@
-create or replace function tinydev.attachments(view_id oid) returns text[]
+create or replace function tinydev_lib.attachments(view_id oid) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -47,5 +47,5 @@ begin
   return coalesce(v_sql, '{}');
 end $$;
 
-comment on function tinydev.attachments(oid) is
+comment on function tinydev_lib.attachments(oid) is
 $$The SQL that gives a materialized view the indexes, statistics, settings, comments and grants that it has now.$$;

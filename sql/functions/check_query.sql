@@ -1,22 +1,22 @@
 -- No SET clause: the query's names are looked up on the caller's own search_path, as they will be later.
-create or replace function tinydev.check_query(query text) returns void
+create or replace function tinydev_lib.check_query(query text) returns void
 language plpgsql
 as $$
 declare
   v_cursor refcursor;
 begin
   if check_query.query is null then
-    perform tinydev.fault(422, 'query_invalid', 'there is no query', 'write one, such as: select * from friends');
+    perform tinydev_lib.fault(422, 'query_invalid', 'there is no query', 'write one, such as: select * from friends');
   end if;
   begin
     open v_cursor for execute check_query.query;
     close v_cursor;
   exception when invalid_cursor_definition then
-    perform tinydev.fault(422, 'query_invalid', 'the text must be exactly one query that returns rows',
+    perform tinydev_lib.fault(422, 'query_invalid', 'the text must be exactly one query that returns rows',
       'write one select, values, table or with … select, without a second statement');
   end;
 end $$;
 
-comment on function tinydev.check_query(text) is
+comment on function tinydev_lib.check_query(text) is
 $$Raises an error unless the text is exactly one statement that returns rows; plans it, does not run it.
 An error of PostgreSQL's own carries its position in this very text.$$;

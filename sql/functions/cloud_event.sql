@@ -1,4 +1,4 @@
-create or replace function tinydev.cloud_event(
+create or replace function tinydev_lib.cloud_event(
   "position" bigint, type text, subject text, workspace name, actor name, occurred_at timestamptz, data jsonb, source text
 ) returns jsonb
 language sql stable
@@ -9,5 +9,5 @@ as $$
     'datacontenttype', 'application/json', 'workspace', workspace, 'actor', actor, 'data', data)
 $$;
 
-comment on function tinydev.cloud_event(bigint, text, text, name, name, timestamptz, jsonb, text) is
+comment on function tinydev_lib.cloud_event(bigint, text, text, name, name, timestamptz, jsonb, text) is
 $$An event in the shape in which it leaves: CloudEvents 1.0 JSON, with the position as its id.$$;

@@ -6,14 +6,14 @@ as $$
 begin
   if create_user.name is null or create_user.name !~ '^[a-z][a-z0-9_]{0,62}$' or create_user.name ~ '^(pg_|tinydev)'
      or create_user.name in ('public', 'cron', 'none', 'information_schema') then
-    perform tinydev.fault(422, 'user_name_invalid', format('%L cannot be the name of a user', create_user.name),
+    perform tinydev_lib.fault(422, 'user_name_invalid', format('%L cannot be the name of a user', create_user.name),
       'use 1 to 63 of a-z, 0-9 and _, beginning with a letter; not pg_… nor tinydev…');
   end if;
   if exists (select from pg_roles r where r.rolname = create_user.name) then
-    perform tinydev.fault(409, 'name_taken', format('there is a role %s already', create_user.name), 'choose another name');
+    perform tinydev_lib.fault(409, 'name_taken', format('there is a role %s already', create_user.name), 'choose another name');
   end if;
   if exists (select from pg_namespace n where n.nspname = create_user.name) then
-    perform tinydev.fault(409, 'name_taken', format('there is a schema %s already', create_user.name), 'choose another name');
+    perform tinydev_lib.fault(409, 'name_taken', format('there is a schema %s already', create_user.name), 'choose another name');
   end if;
   execute format('create role %I login', create_user.name);
   execute format('grant tinydev_user to %I', create_user.name);

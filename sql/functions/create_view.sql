@@ -8,17 +8,17 @@ declare
   v_name      text;
   v_sql       text;
 begin
-  select p.workspace, p.relation into v_workspace, v_relation from tinydev.parse_name(create_view.name) p;
+  select p.workspace, p.relation into v_workspace, v_relation from tinydev_lib.parse_name(create_view.name) p;
   v_name := pg_catalog.format('%I.%I', v_workspace, v_relation);
-  perform tinydev.require_own_workspace(v_workspace);
-  perform tinydev.check_query(create_view.query);
-  v_sql := tinydev.view_sql(v_name, create_view.query);
-  perform tinydev.require_free(v_workspace, v_relation, 'choose another name, or replace the view with tinydev.replace_view');
+  perform tinydev_lib.require_own_workspace(v_workspace);
+  perform tinydev_lib.check_query(create_view.query);
+  v_sql := tinydev_lib.view_sql(v_name, create_view.query);
+  perform tinydev_lib.require_free(v_workspace, v_relation, 'choose another name, or replace the view with tinydev.replace_view');
   if create_view.dry_run then
     return pg_catalog.jsonb_build_object('sql', pg_catalog.jsonb_build_array(v_sql operator(pg_catalog.||) ';'));
   end if;
   execute v_sql;
-  return tinydev.created_view(v_name, 'view.created');
+  return tinydev_lib.created_view(v_name, 'view.created');
 end $$;
 
 comment on function tinydev.create_view(text, text, boolean) is

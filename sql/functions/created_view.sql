@@ -1,4 +1,4 @@
-create or replace function tinydev.created_view(name text, type text) returns jsonb
+create or replace function tinydev_lib.created_view(name text, type text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -12,4 +12,4 @@ begin
   return v_answer;
 end $$;
 
-comment on function tinydev.created_view(text, text) is 'Records the event of a new or replaced view and describes it, with its number of rows.';
+comment on function tinydev_lib.created_view(text, text) is 'Records the event of a new or replaced view and describes it, with its number of rows.';

@@ -1,4 +1,4 @@
-create or replace function tinydev.dependents(relation_id oid) returns text[]
+create or replace function tinydev_lib.dependents(relation_id oid) returns text[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -10,5 +10,5 @@ as $$
    where d.refclassid = 'pg_class'::regclass and d.refobjid = dependents.relation_id and c.oid <> dependents.relation_id
 $$;
 
-comment on function tinydev.dependents(oid) is
+comment on function tinydev_lib.dependents(oid) is
 $$The views that read a relation directly, as workspace.name.$$;

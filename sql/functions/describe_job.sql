@@ -3,9 +3,9 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_job     tinydev.job := tinydev.find_job(describe_job.job_id);
+  v_job     tinydev.job := tinydev_lib.find_job(describe_job.job_id);
   v_preview jsonb := '{}';
-  v_seconds integer := tinydev.job_interval(v_job.command);
+  v_seconds integer := tinydev_lib.job_interval(v_job.command);
   v_after   timestamptz := now();
 begin
   if v_job.is_managed then

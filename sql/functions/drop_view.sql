@@ -3,7 +3,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return tinydev.drop_relation(drop_view.name, 'view', drop_view.dry_run);
+  return tinydev_lib.drop_relation(drop_view.name, 'view', drop_view.dry_run);
 end $$;
 
 comment on function tinydev.drop_view(text, boolean) is

@@ -8,7 +8,7 @@ declare
   c_weekdays constant text[] := array['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'];
   c_months   constant text[] := array['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August',
                                       'September', 'October', 'November', 'December'];
-  v_parsed   jsonb := tinydev.parse_schedule(schedule);
+  v_parsed   jsonb := tinydev_lib.parse_schedule(schedule);
   v_minutes  integer[];
   v_hours    integer[];
   v_days     integer[];
@@ -61,7 +61,7 @@ begin
         when v_hour_range then format(' from %s:00 to %s:%s', to_char(v_hours[1], 'FM00'),
           to_char(v_hours[cardinality(v_hours)], 'FM00'), v_minutes[cardinality(v_minutes)])
         when v_hour_step is not null then format(' of every %s hour', to_char(v_hour_step, 'FM99th'))
-        else format(' of the hours %s', tinydev.word_list(v_hours::text[]))
+        else format(' of the hours %s', tinydev_lib.word_list(v_hours::text[]))
       end;
   elsif v_hour_step is not null and v_minutes = '{0}' then
     v_times := case when v_hour_step = 1 then 'every hour' else format('every %s hours', v_hour_step) end;
@@ -69,7 +69,7 @@ begin
     v_times := format('every hour from %s:%s to %s:%2$s', to_char(v_hours[1], 'FM00'), to_char(v_minutes[1], 'FM00'),
       to_char(v_hours[cardinality(v_hours)], 'FM00'));
   elsif v_hour_step is null and v_short then
-    v_times := 'at ' || tinydev.word_list(array(
+    v_times := 'at ' || tinydev_lib.word_list(array(
       select to_char(h, 'FM00') || ':' || to_char(m, 'FM00') from unnest(v_hours) h, unnest(v_minutes) m order by h, m));
     v_needs_day := true;
   else
@@ -78,7 +78,7 @@ begin
         when cardinality(v_minutes) > 2
              and v_minutes = array(select generate_series(v_minutes[1], v_minutes[cardinality(v_minutes)]))
           then format('every minute from minute %s to %s', v_minutes[1], v_minutes[cardinality(v_minutes)])
-        else format('at minutes %s', tinydev.word_list(v_minutes::text[]))
+        else format('at minutes %s', tinydev_lib.word_list(v_minutes::text[]))
       end
       || case
         when v_hour_step = 1 then ' past every hour'
@@ -87,7 +87,7 @@ begin
           then format(' past every hour from %s:00 to %s:00', to_char(v_hours[1], 'FM00'),
                       to_char(v_hours[cardinality(v_hours)], 'FM00'))
         when cardinality(v_hours) = 1 then format(' past hour %s', v_hours[1])
-        else format(' past the hours %s', tinydev.word_list(v_hours::text[]))
+        else format(' past the hours %s', tinydev_lib.word_list(v_hours::text[]))
       end;
   end if;
 
@@ -96,7 +96,7 @@ begin
     v_month := case
       when cardinality(v_months) > 2 and v_months = array(select generate_series(v_months[1], v_months[cardinality(v_months)]))
         then format('from %s to %s', c_months[v_months[1]], c_months[v_months[cardinality(v_months)]])
-      else tinydev.word_list(array(select c_months[m] from unnest(v_months) m order by m))
+      else tinydev_lib.word_list(array(select c_months[m] from unnest(v_months) m order by m))
     end;
   end if;
 
@@ -109,7 +109,7 @@ begin
       then format('on every %s day from the %s', to_char(v_days[2] - v_days[1], 'FM99th'), to_char(v_days[1], 'FM99th'))
     when cardinality(v_days) > 2 and v_days = array(select generate_series(v_days[1], v_days[cardinality(v_days)]))
       then format('from the %s to the %s', to_char(v_days[1], 'FM99th'), to_char(v_days[cardinality(v_days)], 'FM99th'))
-    else 'on the ' || tinydev.word_list(array(select to_char(d, 'FM99th') from unnest(v_days) d order by d))
+    else 'on the ' || tinydev_lib.word_list(array(select to_char(d, 'FM99th') from unnest(v_days) d order by d))
   end || case
     when v_month = '' then ' of each month'
     when v_month like 'from %' then ' of each month ' || v_month
@@ -121,7 +121,7 @@ begin
     when cardinality(v_weekdays) > 2
          and v_weekdays = array(select generate_series(v_weekdays[1], v_weekdays[cardinality(v_weekdays)]))
       then format('from %s to %s', c_weekdays[v_weekdays[1]], c_weekdays[v_weekdays[cardinality(v_weekdays)]])
-    else 'on ' || tinydev.word_list(array(select c_weekdays[w] from unnest(v_weekdays) w order by w))
+    else 'on ' || tinydev_lib.word_list(array(select c_weekdays[w] from unnest(v_weekdays) w order by w))
   end;
   if (v_parsed ->> 'either_day')::boolean and (cardinality(v_days) = 31 or cardinality(v_weekdays) = 7) then
     v_day := null;
@@ -136,7 +136,7 @@ begin
       then format(' %s and also %s', v_day, rtrim(v_weekday || ' ' || v_month))
     when v_day is not null
       then format(' %s, but only if that day is a %s', v_day,
-                  tinydev.word_list(array(select c_weekdays[w] from unnest(v_weekdays) w order by w), 'or'))
+                  tinydev_lib.word_list(array(select c_weekdays[w] from unnest(v_weekdays) w order by w), 'or'))
     when v_month <> '' and v_needs_day then ' every day ' || v_month
     when v_month <> '' then ' ' || v_month
     when v_needs_day then ' every day'

@@ -1,4 +1,4 @@
-create or replace function tinydev.find_job(job_id bigint) returns tinydev.job
+create or replace function tinydev_lib.find_job(job_id bigint) returns tinydev.job
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -7,9 +7,9 @@ declare
 begin
   select * into v_job from tinydev.job j where j.job_id = find_job.job_id;
   if not found then
-    perform tinydev.fault(404, 'job_not_found', format('there is no job %s', find_job.job_id), 'select * from tinydev.job lists those you may see');
+    perform tinydev_lib.fault(404, 'job_not_found', format('there is no job %s', find_job.job_id), 'select * from tinydev.job lists those you may see');
   end if;
   return v_job;
 end $$;
 
-comment on function tinydev.find_job(bigint) is 'A job that you may see. Errors: TD404 job_not_found.';
+comment on function tinydev_lib.find_job(bigint) is 'A job that you may see. Errors: TD404 job_not_found.';

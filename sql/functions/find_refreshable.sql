@@ -1,18 +1,18 @@
 do $$
 begin
-  if pg_catalog.to_regtype('tinydev.refreshable') is null then
-    create type tinydev.refreshable as (view_id oid, full_name text, is_concurrent boolean);
+  if pg_catalog.to_regtype('tinydev_lib.refreshable') is null then
+    create type tinydev_lib.refreshable as (view_id oid, full_name text, is_concurrent boolean);
   end if;
 end $$;
 
-comment on type tinydev.refreshable is 'A materialized view that the caller may refresh, and whether CONCURRENTLY.';
+comment on type tinydev_lib.refreshable is 'A materialized view that the caller may refresh, and whether CONCURRENTLY.';
 
-create or replace function tinydev.find_refreshable(view text) returns tinydev.refreshable
+create or replace function tinydev_lib.find_refreshable(view text) returns tinydev_lib.refreshable
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_found tinydev.refreshable;
+  v_found tinydev_lib.refreshable;
   v_owner name;
 begin
   -- One look: a scheduled refresh has a new session, in which each function and view that is touched first costs up to a
@@ -22,16 +22,16 @@ begin
            select from pg_index i
             where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null)
     into v_found.view_id, v_found.full_name, v_found.is_concurrent
-    from tinydev.parse_name(find_refreshable.view) p
+    from tinydev_lib.parse_name(find_refreshable.view) p
     join pg_namespace n on n.nspname = p.workspace
     join pg_class c on c.relnamespace = n.oid and c.relname = p.relation and c.relkind = 'm'
    where pg_get_userbyid(c.relowner) = current_user and session_user = current_user;
   if not found then
-    select f.full_name, f.owner into v_found.full_name, v_owner from tinydev.find_relation(find_refreshable.view, 'view') f;
-    perform tinydev.require_owner(v_found.full_name, v_owner);
+    select f.full_name, f.owner into v_found.full_name, v_owner from tinydev_lib.find_relation(find_refreshable.view, 'view') f;
+    perform tinydev_lib.require_owner(v_found.full_name, v_owner);
   end if;
   return v_found;
 end $$;
 
-comment on function tinydev.find_refreshable(text) is
+comment on function tinydev_lib.find_refreshable(text) is
 $$Finds a materialized view that the caller owns. Errors: TD404 view_not_found; TD403 not_owner; TD422 not_a_view.$$;

@@ -1,4 +1,4 @@
-create or replace function tinydev.find_relation(name text, kind text, out relation_id oid, out full_name text, out owner name)
+create or replace function tinydev_lib.find_relation(name text, kind text, out relation_id oid, out full_name text, out owner name)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -7,23 +7,23 @@ declare
   v_relation  name;
   v_relkind   "char";
 begin
-  select p.workspace, p.relation into v_workspace, v_relation from tinydev.parse_name(find_relation.name) p;
+  select p.workspace, p.relation into v_workspace, v_relation from tinydev_lib.parse_name(find_relation.name) p;
   full_name := format('%I.%I', v_workspace, v_relation);
   select c.oid, c.relkind, pg_get_userbyid(c.relowner) into relation_id, v_relkind, owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
    where n.nspname = v_workspace and c.relname = v_relation and c.relkind in ('r', 'p', 'f', 'v', 'm');
   if not found then
-    perform tinydev.fault(404, case find_relation.kind when 'any' then 'relation' else find_relation.kind end || '_not_found',
+    perform tinydev_lib.fault(404, case find_relation.kind when 'any' then 'relation' else find_relation.kind end || '_not_found',
       format('there is no %s %s', case find_relation.kind when 'view' then 'materialized view' when 'any' then 'table or view' else 'table' end, full_name),
       'select workspace, name, kind from tinydev.relation lists what there is');
   end if;
   if find_relation.kind = 'view' and v_relkind <> 'm' then
-    perform tinydev.fault(422, 'not_a_view', format('%s is not a materialized view', full_name), 'only materialized views can be refreshed');
+    perform tinydev_lib.fault(422, 'not_a_view', format('%s is not a materialized view', full_name), 'only materialized views can be refreshed');
   elsif find_relation.kind = 'table' and v_relkind not in ('r', 'p', 'f') then
-    perform tinydev.fault(422, 'not_a_table', format('%s is a view, not a table', full_name), 'a view holds what its query returns; load into a table');
+    perform tinydev_lib.fault(422, 'not_a_table', format('%s is a view, not a table', full_name), 'a view holds what its query returns; load into a table');
   end if;
 end $$;
 
-comment on function tinydev.find_relation(text, text) is
+comment on function tinydev_lib.find_relation(text, text) is
 $$Finds a table (kind => 'table'), a materialized view ('view') or either ('any') by name.
 Errors: TD404 table_not_found, view_not_found, relation_not_found; TD422 not_a_table, not_a_view, name_invalid.$$;

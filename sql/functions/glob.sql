@@ -1,8 +1,8 @@
-create or replace function tinydev.glob(pattern text) returns text
+create or replace function tinydev_lib.glob(pattern text) returns text
 language sql immutable
 as $$
   select pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')
 $$;
 
-comment on function tinydev.glob(text) is
-$$A pattern in which * stands for any characters, as one for LIKE: tinydev.glob('ann.*') is 'ann.%'.$$;
+comment on function tinydev_lib.glob(text) is
+$$A pattern in which * stands for any characters, as one for LIKE: tinydev_lib.glob('ann.*') is 'ann.%'.$$;

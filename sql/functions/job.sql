@@ -4,17 +4,17 @@ select j.jobid as job_id,
        j.username::name as owner,
        s.view,
        case when s.view is null or i.seconds is null then j.schedule else i.seconds || case i.seconds when 1 then ' second' else ' seconds' end end as schedule,
-       tinydev.cron_time_zone() as time_zone,
+       tinydev_lib.cron_time_zone() as time_zone,
        j.active,
        s.view is not null as is_managed,
        j.command
   from cron.job j,
-       lateral (select tinydev.job_subject(j.username, j.command) as view) s,
-       lateral (select tinydev.job_interval(j.command) as seconds) i
+       lateral (select tinydev_lib.job_subject(j.username, j.command) as view) s,
+       lateral (select tinydev_lib.job_interval(j.command) as seconds) i
  where j.database = pg_catalog.current_database() and j.username <> 'tinydev_server'
    and (j.username = current_user
         or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
-        or tinydev.may_read(s.view));
+        or tinydev_lib.may_read(s.view));
 
 grant select on tinydev.job to tinydev_user;
 

@@ -1,9 +1,9 @@
-create or replace function tinydev.job_subject(username text, command text) returns text
+create or replace function tinydev_lib.job_subject(username text, command text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_view  text := tinydev.job_view(job_subject.command);
+  v_view  text := tinydev_lib.job_view(job_subject.command);
   v_owner name;
 begin
   if v_view is null then
@@ -15,6 +15,6 @@ begin
   return case when coalesce(v_owner, (parse_ident(v_view))[1]) = job_subject.username then v_view end;
 end $$;
 
-comment on function tinydev.job_subject(text, text) is
+comment on function tinydev_lib.job_subject(text, text) is
 $$The view that a job refreshes, when the job is its owner's; null for any other job, whatever its command says. A view that is gone counts as
 its workspace's.$$;

@@ -1,4 +1,4 @@
-create or replace function tinydev.job_view(command text) returns text
+create or replace function tinydev_lib.job_view(command text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -7,5 +7,5 @@ as $$
     '''''', '''')
 $$;
 
-comment on function tinydev.job_view(text) is
+comment on function tinydev_lib.job_view(text) is
 $$The view that a command of cron.job refreshes, as workspace.name; null for a command that is not as tinydev.schedule writes it.$$;

@@ -1,4 +1,4 @@
-create or replace function tinydev.may_read(view text) returns boolean
+create or replace function tinydev_lib.may_read(view text) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -8,4 +8,4 @@ as $$
                     where n.nspname = (parse_ident(may_read.view))[1] and c.relname = (parse_ident(may_read.view))[2]), false)
 $$;
 
-comment on function tinydev.may_read(text) is 'Whether you may read a relation, named as format(''%I.%I'') writes it; false for null and for what is not there.';
+comment on function tinydev_lib.may_read(text) is 'Whether you may read a relation, named as format(''%I.%I'') writes it; false for null and for what is not there.';

@@ -13,8 +13,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_parsed     jsonb := tinydev.parse_schedule(schedule);
-  v_zone       text := tinydev.check_time_zone(coalesce(time_zone, 'UTC'));
+  v_parsed     jsonb := tinydev_lib.parse_schedule(schedule);
+  v_zone       text := tinydev_lib.check_time_zone(coalesce(time_zone, 'UTC'));
   v_left       integer := coalesce(count, 5);
   v_after      timestamptz := coalesce(after, now());
   v_minutes    integer[];
@@ -38,11 +38,11 @@ declare
   v_has_weekday boolean;
 begin
   if v_left < 1 or v_left > 1000 then
-    perform tinydev.fault(422, 'count_invalid', format('the count is %s; allowed are 1 to 1000', v_left), '',
+    perform tinydev_lib.fault(422, 'count_invalid', format('the count is %s; allowed are 1 to 1000', v_left), '',
                           jsonb_build_object('count', v_left));
   end if;
   if v_after < '1900-01-01 00:00+00' or v_after >= '9900-01-01 00:00+00' then
-    perform tinydev.fault(422, 'after_invalid', 'the time after which runs are asked for lies outside the years 1900 to 9899');
+    perform tinydev_lib.fault(422, 'after_invalid', 'the time after which runs are asked for lies outside the years 1900 to 9899');
   end if;
 
   if v_parsed ->> 'kind' = 'interval' then

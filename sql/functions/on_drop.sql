@@ -11,7 +11,7 @@ begin
      where o.object_type in ('materialized view', 'table') and not o.is_temporary and o.object_name !~ '^tinydev_replaced_\d+$'
   loop
     if v_object.object_type = 'materialized view' then
-      delete from cron.job j where j.database = current_database() and tinydev.job_view(j.command) = v_object.object_identity;
+      delete from cron.job j where j.database = current_database() and tinydev_lib.job_view(j.command) = v_object.object_identity;
     end if;
     -- Only what lies in a user's workspace is ours to tell of.
     if exists (select from pg_auth_members m join pg_roles r on r.oid = m.member

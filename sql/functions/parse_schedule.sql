@@ -1,4 +1,4 @@
-create or replace function tinydev.parse_schedule(schedule text, cron_version text default null) returns jsonb
+create or replace function tinydev_lib.parse_schedule(schedule text, cron_version text default null) returns jsonb
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -26,13 +26,13 @@ declare
   v_warnings   text[] := '{}';
 begin
   if coalesce(v_text, '') = '' then
-    perform tinydev.fault(422, 'schedule_invalid', 'the schedule is empty',
+    perform tinydev_lib.fault(422, 'schedule_invalid', 'the schedule is empty',
       'write five fields such as 0 9 * * 1-5, or an interval such as 30 seconds');
   end if;
 
-  v_version := tinydev.cron_release(cron_version);
+  v_version := tinydev_lib.cron_release(cron_version);
   if v_version is null then
-    perform tinydev.fault(422, 'cron_version_invalid', format('"%s" is not a version of pg_cron', left(cron_version, 20)),
+    perform tinydev_lib.fault(422, 'cron_version_invalid', format('"%s" is not a version of pg_cron', left(cron_version, 20)),
       'write it like 1.6 or 1.4-1');
   elsif v_version = array[0, 0] then
     v_version := array[1, 6];  -- without pg_cron the newest grammar counts
@@ -41,7 +41,7 @@ begin
   v_match := regexp_match(lower(v_text collate "C"), '^([+]?[0-9]+)[ \t\n\v\f\r]*seconds?$');
   if v_match is not null then
     if v_match[1] !~ '^[+]?0*([1-9]|[1-5][0-9])$' then
-      perform tinydev.fault(422, 'schedule_invalid',
+      perform tinydev_lib.fault(422, 'schedule_invalid',
         format('the interval "%s" is out of range; allowed are 1 to 59 seconds', left(v_text, 40)),
         'for minutes write */5 * * * *, for hours 0 */2 * * *',
         jsonb_build_object('field', 'seconds', 'value', left(v_text, 60)));
@@ -55,7 +55,7 @@ begin
   end if;
 
   if octet_length(v_text) >= 1000 then
-    perform tinydev.fault(422, 'schedule_invalid',
+    perform tinydev_lib.fault(422, 'schedule_invalid',
       format('the schedule has %s bytes; pg_cron reads at most 999', octet_length(v_text)));
   end if;
 
@@ -90,7 +90,7 @@ begin
         v_hours := array(select generate_series(0, 23));
         v_either_day := true;
       else
-        perform tinydev.fault(422, 'schedule_invalid',
+        perform tinydev_lib.fault(422, 'schedule_invalid',
           format('"@%s" is not a schedule that pg_cron knows', left(v_tokens[1], 40)),
           'it knows @hourly, @daily, @midnight, @weekly, @monthly and @reboot, in lower case',
           jsonb_build_object('value', left(v_text, 60)));
@@ -101,7 +101,7 @@ begin
       v_rest := ltrim(substr(v_rest, length(v_tokens[i]) + 1), E' \t');
     end loop;
     if v_tokens[5] = '' then
-      perform tinydev.fault(422, 'schedule_invalid',
+      perform tinydev_lib.fault(422, 'schedule_invalid',
         format('"%s" is not a schedule: it has %s of the five fields minute, hour, day of the month, month, day of the week',
                left(v_text, 60), cardinality(array_remove(v_tokens, ''))),
         case
@@ -117,7 +117,7 @@ begin
     for i in 1..5 loop
       if i = 3 and v_tokens[i] = '$' then
         if v_version < array[1, 6] then
-          perform tinydev.fault(422, 'schedule_invalid',
+          perform tinydev_lib.fault(422, 'schedule_invalid',
             format('$, the last day of the month, needs pg_cron 1.6; this is %s', array_to_string(v_version, '.')),
             'run on days 28-31 and let the view''s query tell whether the day is the last',
             jsonb_build_object('field', c_names[i], 'value', '$'));
@@ -125,7 +125,7 @@ begin
         v_last_day := true;
         v_fields[i] := '{"values": []}';
       else
-        v_fields[i] := tinydev.parse_schedule_field(v_tokens[i], c_names[i],
+        v_fields[i] := tinydev_lib.parse_schedule_field(v_tokens[i], c_names[i],
           (array[0, 0, 1, 1, 0])[i], (array[59, 23, 31, 12, 7])[i],
           case i
             when 4 then array['jan','feb','mar','apr','may','jun','jul','aug','sep','oct','nov','dec']
@@ -184,7 +184,7 @@ begin
     'never', v_never is not null, 'warnings', v_warnings);
 end $$;
 
-comment on function tinydev.parse_schedule(text, text) is
+comment on function tinydev_lib.parse_schedule(text, text) is
 $$Reads a schedule exactly as pg_cron of the given version does (the installed one when null, the newest when there is none):
 {"kind":"cron","minutes":[0],"hours":[9],"days":[1..31],"months":[1..12],"weekdays":[0..6, Sunday is 0],"last_day":false,
 "either_day":false,"never":false,"schedule":…,"warnings":[]}, {"kind":"interval","seconds":5,…} or {"kind":"reboot",…}.

@@ -1,7 +1,7 @@
 -- The grammar is that of get_list and get_range in pg_cron's src/entry.c:
 --   list = range {"," range};  range = "*" ["/" step] | number | number "-" number ["/" step]
 -- Whatever follows a complete list up to the next blank is skipped there without a word.
-create or replace function tinydev.parse_schedule_field(
+create or replace function tinydev_lib.parse_schedule_field(
   field   text,
   name    text,
   low     integer,
@@ -104,7 +104,7 @@ begin
   end loop;
 
   if v_problem is not null then
-    perform tinydev.fault(422, 'schedule_invalid',
+    perform tinydev_lib.fault(422, 'schedule_invalid',
       format('the %s field cannot be "%s": %s', name, left(field, 60), v_problem),
       coalesce(v_hint, 'a field is *, a number, a range or a list of them: *, 5, 1-5, */15, 0,30'),
       jsonb_build_object('field', name, 'value', left(field, 60)));
@@ -119,6 +119,6 @@ begin
     'warnings', v_warnings);
 end $$;
 
-comment on function tinydev.parse_schedule_field(text, text, integer, integer, text[], integer[]) is
+comment on function tinydev_lib.parse_schedule_field(text, text, integer, integer, text[], integer[]) is
 $$Reads one field of a cron schedule as pg_cron does: {"values":[0,30],"warnings":[]}. names stand for low, low + 1
 and so on, in lower case; version is pg_cron's, {1,6}. Raises schedule_invalid (422) for what pg_cron refuses.$$;

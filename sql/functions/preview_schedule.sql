@@ -10,8 +10,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_parsed jsonb := tinydev.parse_schedule(schedule);
-  v_zone   text := tinydev.check_time_zone(coalesce(time_zone, 'UTC'));
+  v_parsed jsonb := tinydev_lib.parse_schedule(schedule);
+  v_zone   text := tinydev_lib.check_time_zone(coalesce(time_zone, 'UTC'));
   v_runs   timestamptz[] := array(select r from tinydev.next_runs(schedule, v_zone, count, after) r order by r);
   v_moved  text[] := '{}';
 begin

@@ -1,4 +1,4 @@
-create or replace function tinydev.raise(state text, message text, detail text, hint text) returns void
+create or replace function tinydev_lib.raise(state text, message text, detail text, hint text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -15,4 +15,4 @@ begin
   end if;
 end $$;
 
-comment on function tinydev.raise(text, text, text, text) is 'Raises an error with the given SQLSTATE; empty detail and hint are left out.';
+comment on function tinydev_lib.raise(text, text, text, text) is 'Raises an error with the given SQLSTATE; empty detail and hint are left out.';

@@ -17,22 +17,22 @@ declare
   v_count  integer;
 begin
   if max_rows is null or max_rows not between 1 and 1000 then
-    perform tinydev.fault(422, 'limit_invalid', format('max_rows is %s; it has to be 1 to 1000', coalesce(max_rows::text, 'null')));
+    perform tinydev_lib.fault(422, 'limit_invalid', format('max_rows is %s; it has to be 1 to 1000', coalesce(max_rows::text, 'null')));
   end if;
   select h.head, h.oldest into head, v_oldest from tinydev.event_head() h;
   if after_position > head then
-    perform tinydev.fault(409, 'position_ahead', format('the log ends at %s, before position %s', head, after_position),
+    perform tinydev_lib.fault(409, 'position_ahead', format('the log ends at %s, before position %s', head, after_position),
       'the position is of another log, or of one that was restored: start again at 0', jsonb_build_object('head', head));
   end if;
   v_from := greatest(coalesce(after_position, 0), v_oldest - 1);
   v_to := least(head, v_from + 100000);
-  select coalesce(jsonb_agg(tinydev.cloud_event(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at, e.data, tinydev.event_source()) order by e.position), '[]'),
+  select coalesce(jsonb_agg(tinydev_lib.cloud_event(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at, e.data, tinydev_lib.event_source()) order by e.position), '[]'),
          count(*), max(e.position)
     into events, v_count, next
     from (select * from tinydev.event v
            where v.position > v_from and v.position <= v_to
-             and (types is null or exists (select from unnest(types) t where v.type like tinydev.glob(regexp_replace(t, '^tinydev\.', ''))))
-             and (subjects is null or exists (select from unnest(subjects) s where v.subject like tinydev.glob(s)))
+             and (types is null or exists (select from unnest(types) t where v.type like tinydev_lib.glob(regexp_replace(t, '^tinydev\.', ''))))
+             and (subjects is null or exists (select from unnest(subjects) s where v.subject like tinydev_lib.glob(s)))
            order by v.position limit max_rows) e;
   if v_count < max_rows then
     next := greatest(v_to, coalesce(after_position, 0));

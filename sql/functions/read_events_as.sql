@@ -8,11 +8,11 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  v_source text := tinydev.event_source();
+  v_source text := tinydev_lib.event_source();
 begin
   return query
     select e.position, e.type, e.subject,
-           tinydev.cloud_event(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at,
+           tinydev_lib.cloud_event(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at,
              tinydev_impl.visible_data(p_role, e.workspace, e.data), v_source)
       from tinydev_impl.event e
      where e.position > p_after and e.position <= p_after + 100000 and tinydev_impl.may_see_event(p_role, e.workspace, e.subject_id)

@@ -10,23 +10,23 @@ declare
   v_event_id  bigint;
 begin
   if record_event.type !~ '^[a-z][a-z_]*\.[a-z][a-z_]*$' then
-    perform tinydev.fault(422, 'event_type_invalid', format('%L is not an event type', record_event.type), 'write it as noun.verb, such as view.refreshed');
+    perform tinydev_lib.fault(422, 'event_type_invalid', format('%L is not an event type', record_event.type), 'write it as noun.verb, such as view.refreshed');
   end if;
   if octet_length(record_event.data::text) > 262144 then
-    perform tinydev.fault(422, 'event_too_large', 'the data of an event may take 256 KiB', 'keep what is large in a table and name it in the event');
+    perform tinydev_lib.fault(422, 'event_too_large', 'the data of an event may take 256 KiB', 'keep what is large in a table and name it in the event');
   end if;
   select format('%I.%I', n.nspname, c.relname), n.nspname, pg_get_userbyid(c.relowner) into v_subject, v_workspace, v_owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = record_event.subject_id;
   if not found then
     -- What is gone or never came to be can only have been in the caller's own workspace.
     v_owner := session_user;
-    select p.workspace, format('%I.%I', p.workspace, p.relation) into v_workspace, v_subject from tinydev.parse_name(record_event.subject) p;
+    select p.workspace, format('%I.%I', p.workspace, p.relation) into v_workspace, v_subject from tinydev_lib.parse_name(record_event.subject) p;
     if v_workspace <> session_user then
       v_owner := null;
     end if;
   end if;
   if v_owner is distinct from session_user then
-    perform tinydev.fault(403, 'not_owner', format('only the owner of %s may record an event about it', coalesce(v_subject, record_event.subject)));
+    perform tinydev_lib.fault(403, 'not_owner', format('only the owner of %s may record an event about it', coalesce(v_subject, record_event.subject)));
   end if;
   insert into tinydev_impl.inbox (type, subject, subject_id, workspace, actor, data)
   values (record_event.type, v_subject, nullif(record_event.subject_id, 0), v_workspace, session_user, coalesce(record_event.data, '{}'))

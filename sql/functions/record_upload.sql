@@ -10,10 +10,10 @@ declare
   v_first     record;
   v_upload_id bigint;
 begin
-  select f.relation_id into v_id from tinydev.find_relation(record_upload."table", 'table') f;
+  select f.relation_id into v_id from tinydev_lib.find_relation(record_upload."table", 'table') f;
   select n.nspname, c.relname into v_workspace, v_name from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = v_id;
   if not has_table_privilege(session_user, v_id, 'insert') then
-    perform tinydev.fault(403, 'not_writable', format('you may not load into %I.%I', v_workspace, v_name), 'ask its owner');
+    perform tinydev_lib.fault(403, 'not_writable', format('you may not load into %I.%I', v_workspace, v_name), 'ask its owner');
   end if;
   -- The index makes a second load wait for the first one that is under way.
   insert into tinydev.upload (workspace, table_name, table_id, is_new, row_count, body_bytes, sha256, source, encoding, delimiter, columns, uploaded_by, duration_ms, is_forced)
@@ -24,7 +24,7 @@ begin
   if not found then
     select u.upload_id, u.uploaded_at into v_first from tinydev.upload u
      where u.table_id = v_id and u.sha256 = load ->> 'sha256' order by u.upload_id limit 1;
-    perform tinydev.fault(409, 'already_loaded', format('this very file was loaded into %I.%I before, as upload %s at %s', v_workspace, v_name, v_first.upload_id,
+    perform tinydev_lib.fault(409, 'already_loaded', format('this very file was loaded into %I.%I before, as upload %s at %s', v_workspace, v_name, v_first.upload_id,
         to_char(v_first.uploaded_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
       'send force=true to load it again', jsonb_build_object('upload_id', v_first.upload_id));
   end if;

@@ -3,7 +3,7 @@ create or replace procedure tinydev.refresh(view text, cause text default 'manua
 language plpgsql
 as $$
 declare
-  v_view       tinydev.refreshable;
+  v_view       tinydev_lib.refreshable;
   v_message    text;
   v_can_commit boolean;
   v_start      timestamptz;
@@ -19,7 +19,7 @@ declare
   v_hint       text;
 begin
   if cause not in ('manual', 'schedule', 'upstream', 'retry') or cause is null then
-    perform tinydev.fault(422, 'cause_invalid', pg_catalog.format('%L is not a cause', cause), 'manual, schedule, upstream or retry');
+    perform tinydev_lib.fault(422, 'cause_invalid', pg_catalog.format('%L is not a cause', cause), 'manual, schedule, upstream or retry');
   end if;
   -- Both answers are errors; inside a transaction of the caller's the words differ.
   begin
@@ -27,16 +27,16 @@ begin
   exception when invalid_transaction_termination then
     get stacked diagnostics v_message = message_text;
   end;
-  v_can_commit := v_message operator(pg_catalog.<>) tinydev.atomic_message();
+  v_can_commit := v_message operator(pg_catalog.<>) tinydev_lib.atomic_message();
   if every_seconds is not null and not v_can_commit then
-    perform tinydev.fault(422, 'transaction_open', 'a repeated refresh cannot run inside a transaction', 'call it on its own');
+    perform tinydev_lib.fault(422, 'transaction_open', 'a repeated refresh cannot run inside a transaction', 'call it on its own');
   end if;
 
   loop
     v_start := pg_catalog.clock_timestamp();
     v_view := null;
     begin
-      v_view := tinydev.find_refreshable(view);
+      v_view := tinydev_lib.find_refreshable(view);
       v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
       v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
       execute pg_catalog.format('refresh materialized view %s%s', case when v_view.is_concurrent then 'concurrently ' end, v_view.full_name);
@@ -53,7 +53,7 @@ begin
         v_deleted := null;
       end if;
       v_data := pg_catalog.jsonb_build_object(
-        'rows', v_rows, 'duration_ms', tinydev.milliseconds_since(v_start), 'cause', cause, 'concurrently', v_view.is_concurrent,
+        'rows', v_rows, 'duration_ms', tinydev_lib.milliseconds_since(v_start), 'cause', cause, 'concurrently', v_view.is_concurrent,
         'inserted', v_inserted, 'deleted', v_deleted,
         'changed', (v_inserted operator(pg_catalog.+) v_deleted) operator(pg_catalog.>) 0);
       perform tinydev.record_event('view.refreshed', v_view.view_id, v_view.full_name, v_data);
@@ -67,8 +67,8 @@ begin
     end;
 
     if v_failed and v_can_commit and v_state not in ('TD403', 'TD422') then
-      perform tinydev.record_failure(view, v_view.view_id, pg_catalog.jsonb_build_object(
-        'sqlstate', v_state, 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', cause, 'duration_ms', tinydev.milliseconds_since(v_start)));
+      perform tinydev_lib.record_failure(view, v_view.view_id, pg_catalog.jsonb_build_object(
+        'sqlstate', v_state, 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', cause, 'duration_ms', tinydev_lib.milliseconds_since(v_start)));
       commit;
     end if;
     exit when every_seconds is null or v_state = '57014';
@@ -79,11 +79,11 @@ begin
       operator(pg_catalog.+) 1) operator(pg_catalog.*) every_seconds);
     exit when v_turn operator(pg_catalog.>=) v_end;
     perform pg_catalog.pg_sleep(pg_catalog.date_part('epoch', v_turn operator(pg_catalog.-) pg_catalog.clock_timestamp()));
-    exit when not tinydev.is_scheduled(view, every_seconds);
+    exit when not tinydev_lib.is_scheduled(view, every_seconds);
   end loop;
 
   if v_state is not null then
-    perform tinydev.raise(v_state, v_message, v_detail, v_hint);
+    perform tinydev_lib.raise(v_state, v_message, v_detail, v_hint);
   end if;
 end $$;
 

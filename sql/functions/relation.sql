@@ -5,7 +5,7 @@ select n.nspname as workspace,
        pg_catalog.pg_get_userbyid(c.relowner) as owner,
        c.relispopulated as is_populated,
        c.reltuples::bigint as row_estimate,
-       tinydev.relation_bytes(c.oid) as total_bytes,
+       tinydev_lib.relation_bytes(c.oid) as total_bytes,
        c.relkind = 'm' and c.relispopulated and exists (
          select from pg_catalog.pg_index i
           where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null
@@ -16,7 +16,7 @@ select n.nspname as workspace,
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'f', 'v', 'm')
    and not c.relispartition
-   and n.nspname not in ('pg_catalog', 'information_schema', 'cron', 'tinydev', 'tinydev_impl')
+   and n.nspname not in ('pg_catalog', 'information_schema', 'cron', 'tinydev', 'tinydev_lib', 'tinydev_impl')
    and n.nspname not like 'pg\_%'
    and (pg_catalog.pg_get_userbyid(c.relowner) = current_user or pg_catalog.has_table_privilege(c.oid, 'select') or pg_catalog.has_any_column_privilege(c.oid, 'select'));
 

@@ -1,4 +1,4 @@
-create or replace function tinydev.relation_bytes(relation_id oid) returns bigint
+create or replace function tinydev_lib.relation_bytes(relation_id oid) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
@@ -9,4 +9,4 @@ exception when lock_not_available then
   return -1;  -- a refresh, say, has it locked; a list does not wait for it
 end $$;
 
-comment on function tinydev.relation_bytes(oid) is 'Size on disk with indexes and long values; -1 while the relation is locked.';
+comment on function tinydev_lib.relation_bytes(oid) is 'Size on disk with indexes and long values; -1 while the relation is locked.';

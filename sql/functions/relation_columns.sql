@@ -1,4 +1,4 @@
-create or replace function tinydev.relation_columns(relation_id oid) returns jsonb
+create or replace function tinydev_lib.relation_columns(relation_id oid) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -12,6 +12,6 @@ as $$
    where a.attrelid = relation_columns.relation_id and a.attnum > 0 and not a.attisdropped
 $$;
 
-comment on function tinydev.relation_columns(oid) is
+comment on function tinydev_lib.relation_columns(oid) is
 $$The columns of a relation, in order: [{"name":"Date","type":"date","nullable":true,"has_default":false,"generated":false}].
 generated is true for columns that a load cannot set.$$;

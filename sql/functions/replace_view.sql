@@ -10,20 +10,20 @@ declare
   v_kept       text[];
   v_statement  text;
 begin
-  select f.relation_id, f.full_name, f.owner into v_id, v_name, v_owner from tinydev.find_relation(replace_view.name, 'view') f;
-  perform tinydev.require_owner(v_name, v_owner);
-  perform tinydev.check_query(replace_view.query);
-  v_dependents := tinydev.dependents(v_id);
+  select f.relation_id, f.full_name, f.owner into v_id, v_name, v_owner from tinydev_lib.find_relation(replace_view.name, 'view') f;
+  perform tinydev_lib.require_owner(v_name, v_owner);
+  perform tinydev_lib.check_query(replace_view.query);
+  v_dependents := tinydev_lib.dependents(v_id);
   if pg_catalog.cardinality(v_dependents) operator(pg_catalog.>) 0 then
-    perform tinydev.fault(409, 'in_use', pg_catalog.format('%s is used by %s', v_name, pg_catalog.array_to_string(v_dependents, ', ')),
+    perform tinydev_lib.fault(409, 'in_use', pg_catalog.format('%s is used by %s', v_name, pg_catalog.array_to_string(v_dependents, ', ')),
       'drop or change those first', pg_catalog.jsonb_build_object('dependents', v_dependents));
   end if;
-  v_kept := tinydev.attachments(v_id);
+  v_kept := tinydev_lib.attachments(v_id);
   -- The old one steps aside under another name, so that its jobs do not go with it.
   v_kept := array[
       pg_catalog.format('alter materialized view %s rename to %I', v_name, 'tinydev_replaced_' operator(pg_catalog.||) v_id::text),
-      tinydev.view_sql(v_name, replace_view.query),
-      pg_catalog.format('drop materialized view %I.%I', (select p.workspace from tinydev.parse_name(v_name) p), 'tinydev_replaced_' operator(pg_catalog.||) v_id::text)
+      tinydev_lib.view_sql(v_name, replace_view.query),
+      pg_catalog.format('drop materialized view %I.%I', (select p.workspace from tinydev_lib.parse_name(v_name) p), 'tinydev_replaced_' operator(pg_catalog.||) v_id::text)
     ] operator(pg_catalog.||) v_kept;
   if replace_view.dry_run then
     return pg_catalog.jsonb_build_object('sql',
@@ -36,11 +36,11 @@ begin
       if v_statement operator(pg_catalog.=) v_kept[2] then
         raise;
       end if;
-      perform tinydev.fault(422, 'cannot_keep', pg_catalog.format('what %s has cannot be kept: %s', v_name, sqlerrm),
+      perform tinydev_lib.fault(422, 'cannot_keep', pg_catalog.format('what %s has cannot be kept: %s', v_name, sqlerrm),
         'drop that index, comment or grant first, or keep the column in the query', pg_catalog.jsonb_build_object('statement', v_statement));
     end;
   end loop;
-  return tinydev.created_view(v_name, 'view.replaced');
+  return tinydev_lib.created_view(v_name, 'view.replaced');
 end $$;
 
 comment on function tinydev.replace_view(text, text, boolean) is

@@ -7,7 +7,7 @@ begin
   if not exists (select from pg_auth_members m join pg_roles r on r.oid = m.member
                   where m.roleid = 'tinydev_user'::regrole and r.rolname = p_role and r.rolcanlogin
                     and not (r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication)) then
-    perform tinydev.fault(403, 'not_a_user', format('%I is not a user of TinyDevCRM', p_role),
+    perform tinydev_lib.fault(403, 'not_a_user', format('%I is not a user of TinyDevCRM', p_role),
       'users are members of tinydev_user without superuser, createrole, bypassrls or replication');
   end if;
 end $$;

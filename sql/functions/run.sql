@@ -8,11 +8,11 @@ select d.runid as run_id,
        (pg_catalog.date_part('epoch', d.end_time - d.start_time) * 1000)::bigint as duration_ms,
        case when d.username = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') then d.return_message end as message
   from cron.job_run_details d,
-       lateral (select tinydev.job_subject(d.username, d.command) as view) s
+       lateral (select tinydev_lib.job_subject(d.username, d.command) as view) s
  where d.database = pg_catalog.current_database() and d.username <> 'tinydev_server'
    and (d.username = current_user
         or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
-        or tinydev.may_read(s.view));
+        or tinydev_lib.may_read(s.view));
 
 grant select on tinydev.run to tinydev_user;
 

@@ -3,30 +3,30 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_view     tinydev.refreshable := tinydev.find_refreshable(schedule.view);
-  v_parsed   jsonb := tinydev.parse_schedule(schedule.schedule);
+  v_view     tinydev_lib.refreshable := tinydev_lib.find_refreshable(schedule.view);
+  v_parsed   jsonb := tinydev_lib.parse_schedule(schedule.schedule);
   v_job_id   bigint;
   v_name     text := v_view.full_name;
   v_schedule text := v_parsed ->> 'schedule';
   v_command  text := format('call tinydev.refresh(%L, cause => ''schedule'')', v_view.full_name);
 begin
-  if coalesce(schedule.time_zone, 'UTC') not in ('UTC', 'GMT', 'Etc/UTC', tinydev.cron_time_zone())
-     or (schedule.time_zone is not null and tinydev.cron_time_zone() not in ('UTC', schedule.time_zone)) then
-    perform tinydev.fault(422, 'time_zone_unsupported', format('schedules here are read in %s, not in %s', tinydev.cron_time_zone(), schedule.time_zone),
-      format('leave time_zone out and write the schedule in %s', tinydev.cron_time_zone()), jsonb_build_object('time_zone', schedule.time_zone));
+  if coalesce(schedule.time_zone, 'UTC') not in ('UTC', 'GMT', 'Etc/UTC', tinydev_lib.cron_time_zone())
+     or (schedule.time_zone is not null and tinydev_lib.cron_time_zone() not in ('UTC', schedule.time_zone)) then
+    perform tinydev_lib.fault(422, 'time_zone_unsupported', format('schedules here are read in %s, not in %s', tinydev_lib.cron_time_zone(), schedule.time_zone),
+      format('leave time_zone out and write the schedule in %s', tinydev_lib.cron_time_zone()), jsonb_build_object('time_zone', schedule.time_zone));
   end if;
-  select j.jobid into v_job_id from cron.job j where j.username = current_user and tinydev.job_view(j.command) = v_view.full_name;
-  if v_parsed ->> 'kind' = 'interval' and tinydev.cron_release() < array[1, 5] then
-    if not tinydev.may_repeat(v_job_id) then
-      perform tinydev.fault(422, 'too_many_repeating',
-        format('below 1.5 (here %s) intervals of seconds are jobs that repeat within a minute, and as many run already as pg_cron has room for', tinydev.cron_version()),
+  select j.jobid into v_job_id from cron.job j where j.username = current_user and tinydev_lib.job_view(j.command) = v_view.full_name;
+  if v_parsed ->> 'kind' = 'interval' and tinydev_lib.cron_release() < array[1, 5] then
+    if not tinydev_lib.may_repeat(v_job_id) then
+      perform tinydev_lib.fault(422, 'too_many_repeating',
+        format('below 1.5 (here %s) intervals of seconds are jobs that repeat within a minute, and as many run already as pg_cron has room for', tinydev_lib.cron_version()),
         'use whole minutes (* * * * *), raise cron.max_running_jobs, or install pg_cron 1.5 or newer');
     end if;
     v_command := format('call tinydev.refresh(%L, cause => ''schedule'', every_seconds => %s)', v_view.full_name, v_parsed ->> 'seconds');
     v_schedule := '* * * * *';
   end if;
-  if tinydev.job_view(v_command) is distinct from v_view.full_name then
-    perform tinydev.fault(422, 'name_invalid', format('a view named %s cannot be scheduled', v_view.full_name), 'rename it without a backslash');
+  if tinydev_lib.job_view(v_command) is distinct from v_view.full_name then
+    perform tinydev_lib.fault(422, 'name_invalid', format('a view named %s cannot be scheduled', v_view.full_name), 'rename it without a backslash');
   end if;
   -- Below 1.5 pg_cron cuts names at 63 bytes, and a name that is taken would be overwritten.
   if octet_length(v_name) > 63 or exists (select from cron.job j where j.username = current_user and j.jobname = v_name and j.jobid is distinct from v_job_id) then

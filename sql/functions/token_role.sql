@@ -7,7 +7,7 @@ declare
 begin
   select t.role_name into v_role from tinydev_impl.token t where t.sha256 = p_sha256;
   if not found then
-    perform tinydev.fault(401, 'token_unknown', 'this token is not known', 'tinydev env prints the one of this installation');
+    perform tinydev_lib.fault(401, 'token_unknown', 'this token is not known', 'tinydev env prints the one of this installation');
   end if;
   perform tinydev_impl.require_session(v_role);
   return v_role;

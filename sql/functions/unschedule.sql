@@ -3,7 +3,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_job tinydev.job := tinydev.find_own_job(unschedule.job_id);
+  v_job tinydev.job := tinydev_lib.find_own_job(unschedule.job_id);
 begin
   if unschedule.dry_run then
     return jsonb_build_object('sql', jsonb_build_array(format('select cron.unschedule(%s);', v_job.job_id)));
@@ -25,10 +25,10 @@ declare
   v_relation  name;
   v_job_id    bigint;
 begin
-  select p.workspace, p.relation into v_workspace, v_relation from tinydev.parse_name(unschedule.view) p;
+  select p.workspace, p.relation into v_workspace, v_relation from tinydev_lib.parse_name(unschedule.view) p;
   select j.job_id into v_job_id from tinydev.job j where j.view = format('%I.%I', v_workspace, v_relation);
   if not found then
-    perform tinydev.fault(404, 'job_not_found', format('%I.%I has no job', v_workspace, v_relation), 'select * from tinydev.job lists those you may see');
+    perform tinydev_lib.fault(404, 'job_not_found', format('%I.%I has no job', v_workspace, v_relation), 'select * from tinydev.job lists those you may see');
   end if;
   return tinydev.unschedule(v_job_id, unschedule.dry_run);
 end $$;

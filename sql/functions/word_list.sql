@@ -1,4 +1,4 @@
-create or replace function tinydev.word_list(items text[], conjunction text default 'and') returns text
+create or replace function tinydev_lib.word_list(items text[], conjunction text default 'and') returns text
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
@@ -10,5 +10,5 @@ as $$
   end;
 $$;
 
-comment on function tinydev.word_list(text[], text) is
+comment on function tinydev_lib.word_list(text[], text) is
 $$Joins words as a person does: a; a and b; a, b and c. The array starts at 1; an empty one gives an empty text.$$;

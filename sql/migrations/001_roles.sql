@@ -29,12 +29,14 @@ comment on role tinydev_user   is 'Group of all users of TinyDevCRM.';
 comment on role tinydev_admin  is 'Group of the users who may make and drop users and see all events.';
 
 create schema tinydev authorization tinydev_owner;
+create schema tinydev_lib authorization tinydev_owner;
 create schema if not exists tinydev_impl;
 alter schema tinydev_impl owner to tinydev_owner;
 comment on schema tinydev      is 'TinyDevCRM: what a user may call and read. Start with \df tinydev.* and \dv tinydev.*';
+comment on schema tinydev_lib  is 'TinyDevCRM: what the verbs in tinydev are made of; it may change with any version.';
 comment on schema tinydev_impl is 'TinyDevCRM: private tables and functions.';
 
-grant usage on schema tinydev to tinydev_user, tinydev_server;
+grant usage on schema tinydev, tinydev_lib to tinydev_user, tinydev_server, tinydev_roles;
 grant usage on schema tinydev_impl to tinydev_server;
 grant usage, create on schema tinydev, tinydev_impl to tinydev_roles;
 grant usage, create on schema tinydev to tinydev_reader;

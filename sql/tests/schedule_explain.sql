@@ -54,7 +54,7 @@ begin
     assert v_words = v_case.words, format('"%s" reads "%s", not "%s"', v_case.schedule, v_words, v_case.words);
   end loop;
 
-  if tinydev.cron_version() !~ '^1\.[45]' then
+  if tinydev_lib.cron_version() !~ '^1\.[45]' then
     assert tinydev.explain_schedule('0 3 $ * *') = 'at 03:00 on the last day of each month', 'the last day';
     assert tinydev.explain_schedule('0 3 $ 6,9 *') = 'at 03:00 on the last day of June and September', 'the last day of two months';
   end if;
@@ -73,6 +73,6 @@ begin
          lateral (select tinydev.explain_schedule(concat_ws(' ', m, h, d, mo, w)) as words) as x
     where words is null or words !~ '^(every|at|never)' or words like '%  %' or words like '% '), 'some schedule has no words';
   assert tinydev.explain_schedule('0-59/15 0-23 * * *') = tinydev.explain_schedule('*/15 * * * *'), 'the same times read the same';
-  assert tinydev.word_list(array['a', 'b', 'c'], 'or') = 'a, b or c', 'three words';
-  assert tinydev.word_list('{}') = '', 'no words';
+  assert tinydev_lib.word_list(array['a', 'b', 'c'], 'or') = 'a, b or c', 'three words';
+  assert tinydev_lib.word_list('{}') = '', 'no words';
 end $$;

@@ -24,7 +24,7 @@ begin
       '@annually', '@reboot', '@restart', '@Daily', '@every 5m', '@', 'every 5 minutes', '5 minutes', '#only', E'#a\n* * * * *',
       E'*\t*\t*\t*\t*', E'* * *\n* *', '4 seconds x', '5 secs']) s
     union all select s from unnest(array['5 seconds', '1 second', '59SECONDS', '59 second', '60 seconds', '0 seconds']) s
-      where tinydev.cron_release() >= array[1, 5]
+      where tinydev_lib.cron_release() >= array[1, 5]
   loop
     begin
       v_job_id := cron.schedule_in_database('schedule_grammar', v_schedule, 'select 1', current_database());
@@ -34,12 +34,12 @@ begin
       v_theirs := false;
     end;
     begin
-      perform tinydev.parse_schedule(v_schedule);
+      perform tinydev_lib.parse_schedule(v_schedule);
       v_ours := true;
     exception when sqlstate 'TD422' then
       v_ours := false;
     end;
-    assert v_ours = v_theirs, format('pg_cron %s %s "%s", and we do not', tinydev.cron_version(),
+    assert v_ours = v_theirs, format('pg_cron %s %s "%s", and we do not', tinydev_lib.cron_version(),
       case when v_theirs then 'accepts' else 'refuses' end, v_schedule);
     v_accepted := v_accepted + v_theirs::integer;
     v_refused := v_refused + (not v_theirs)::integer;

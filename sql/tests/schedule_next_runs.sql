@@ -63,7 +63,7 @@ begin
             union all
             select t, t at time zone 'Europe/Berlin'
             from generate_series(timestamptz '2028-03-25 00:00Z', '2028-03-27 00:00Z', '1 minute') t) as clock
-    ) as s, lateral (select tinydev.parse_schedule(v_schedule) as p offset 0) as x
+    ) as s, lateral (select tinydev_lib.parse_schedule(v_schedule) as p offset 0) as x
     where s.shown < s.l and exists (
       select from generate_series(greatest(s.shown + interval '1 minute', s.l - interval '1 day'), s.l, '1 minute') m
       where p -> 'minutes' @> to_jsonb(extract(minute from m)::integer) and p -> 'hours' @> to_jsonb(extract(hour from m)::integer)
@@ -94,7 +94,7 @@ begin
   exception when sqlstate 'TD422' then
     get stacked diagnostics v_detail = pg_exception_detail;
   end;
-  if tinydev.cron_version() ~ '^1\.[45]' then
+  if tinydev_lib.cron_version() ~ '^1\.[45]' then
     assert v_detail::jsonb ->> 'code' = 'schedule_invalid', 'before 1.6 there is no last day';
   else
     assert v_days = '01-31 02-29 03-31', format('the last days are %s', v_days);
@@ -134,7 +134,7 @@ begin
   assert (select count(*) from tinydev.next_runs('* * * * *', count => 1000)) = 1000, 'a thousand runs can be had';
   assert (select count(*) from tinydev.next_runs('0 0 1 1 *', count => 1000)) = 41, 'runs are looked for 41 years ahead';
   assert (select min(r) > now() from tinydev.next_runs('* * * * *') r), 'runs lie after now';
-  assert tinydev.check_time_zone(' europe/berlin ') = 'europe/berlin', 'spaces around a zone do not matter';
-  assert tinydev.check_time_zone('Etc/GMT-2') = 'Etc/GMT-2', 'a fixed offset has a name';
-  assert tinydev.check_time_zone('America/Port-au-Prince') is not null, 'a hyphen is no offset';
+  assert tinydev_lib.check_time_zone(' europe/berlin ') = 'europe/berlin', 'spaces around a zone do not matter';
+  assert tinydev_lib.check_time_zone('Etc/GMT-2') = 'Etc/GMT-2', 'a fixed offset has a name';
+  assert tinydev_lib.check_time_zone('America/Port-au-Prince') is not null, 'a hyphen is no offset';
 end $$;

@@ -48,7 +48,7 @@ begin
       ('0 0 $ * *',        '0',     'last_day',   'true')
     ) as c(schedule, version, key, value)
   loop
-    v_parsed := tinydev.parse_schedule(v_case.schedule, v_case.version);
+    v_parsed := tinydev_lib.parse_schedule(v_case.schedule, v_case.version);
     assert v_parsed -> v_case.key = v_case.value::jsonb,
       format('%s of "%s" on %s is %s, not %s', v_case.key, v_case.schedule, v_case.version, v_parsed -> v_case.key, v_case.value);
   end loop;
@@ -84,7 +84,7 @@ begin
     ) as c(schedule, version, pattern)
   loop
     v_warnings := array_to_string(array(
-      select jsonb_array_elements_text(tinydev.parse_schedule(v_case.schedule, v_case.version) -> 'warnings')), '; ');
+      select jsonb_array_elements_text(tinydev_lib.parse_schedule(v_case.schedule, v_case.version) -> 'warnings')), '; ');
     assert v_warnings like v_case.pattern,
       format('the warnings of "%s" on %s are: %s', v_case.schedule, v_case.version, v_warnings);
   end loop;
@@ -128,7 +128,7 @@ begin
     ) as c(schedule, version, field, message, hint)
   loop
     begin
-      perform tinydev.parse_schedule(v_case.schedule, v_case.version);
+      perform tinydev_lib.parse_schedule(v_case.schedule, v_case.version);
       v_detail := null;
     exception when sqlstate 'TD422' then
       get stacked diagnostics v_message = message_text, v_detail = pg_exception_detail, v_hint = pg_exception_hint;
@@ -144,7 +144,7 @@ end $$;
 -- One field alone.
 do $$
 begin
-  assert tinydev.parse_schedule_field('tue,fri', 'day of the week', 0, 7,
+  assert tinydev_lib.parse_schedule_field('tue,fri', 'day of the week', 0, 7,
            array['sun','mon','tue','wed','thu','fri','sat'], array[1, 6]) -> 'values' = '[2, 5]', 'names count from low';
 end $$;
 
@@ -153,15 +153,15 @@ do $$
 declare
   v_detail text;
 begin
-  assert tinydev.cron_version() = coalesce(
+  assert tinydev_lib.cron_version() = coalesce(
     (select extversion from pg_catalog.pg_extension where extname = 'pg_cron'), '0'), 'the version is that of the extension';
-  assert tinydev.parse_schedule('0 9 * * *') = tinydev.parse_schedule('0 9 * * *', tinydev.cron_version()),
+  assert tinydev_lib.parse_schedule('0 9 * * *') = tinydev_lib.parse_schedule('0 9 * * *', tinydev_lib.cron_version()),
     'the installed version is the default';
-  assert tinydev.cron_release() = tinydev.cron_release(tinydev.cron_version()), 'the installed release is the default';
-  assert tinydev.cron_release('1.4-1') = array[1, 4] and tinydev.cron_release('1.6.7') = array[1, 6]
-    and tinydev.cron_release('0') = array[0, 0] and tinydev.cron_release('x') is null, 'a release is two numbers';
+  assert tinydev_lib.cron_release() = tinydev_lib.cron_release(tinydev_lib.cron_version()), 'the installed release is the default';
+  assert tinydev_lib.cron_release('1.4-1') = array[1, 4] and tinydev_lib.cron_release('1.6.7') = array[1, 6]
+    and tinydev_lib.cron_release('0') = array[0, 0] and tinydev_lib.cron_release('x') is null, 'a release is two numbers';
   begin
-    perform tinydev.parse_schedule('0 9 * * *', 'newest');
+    perform tinydev_lib.parse_schedule('0 9 * * *', 'newest');
   exception when sqlstate 'TD422' then
     get stacked diagnostics v_detail = pg_exception_detail;
   end;

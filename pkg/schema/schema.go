@@ -256,6 +256,10 @@ func applyFunctions(ctx context.Context, conn *pgx.Conn, files fs.FS) error {
 		return err
 	}
 	slices.Sort(names)
+	// What fails for now is no news for PostgreSQL's log; what fails for good is returned.
+	if _, err := conn.Exec(ctx, "set local log_min_messages = 'fatal'"); err != nil {
+		return err
+	}
 	for len(names) > 0 {
 		var later []string
 		var last error

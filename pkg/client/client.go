@@ -61,11 +61,6 @@ func (c patientConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// At is a locate function for New that always gives the same server.
-func At(url, token string) func() (Endpoint, error) {
-	return func() (Endpoint, error) { return Endpoint{URL: url, Token: token}, nil }
-}
-
 // request is one call.
 type request struct {
 	method string

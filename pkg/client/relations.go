@@ -53,23 +53,6 @@ func (c *Client) View(ctx context.Context, name string) (control.Relation, error
 	return call[control.Relation](ctx, c, http.MethodGet, "/v1/views/"+segment(name), nil, nil)
 }
 
-// CreateTable makes a table.
-func (c *Client) CreateTable(ctx context.Context, name string, columns []control.Column, dryRun bool) (control.Change[control.Relation], error) {
-	type column struct {
-		Name     string `json:"name"`
-		Type     string `json:"type"`
-		Nullable bool   `json:"nullable"`
-	}
-	body := struct {
-		Name    string   `json:"name"`
-		Columns []column `json:"columns"`
-	}{Name: name}
-	for _, col := range columns {
-		body.Columns = append(body.Columns, column{col.Name, col.Type, col.Nullable})
-	}
-	return change[control.Relation](ctx, c, http.MethodPost, "/v1/tables", nil, body, dryRun)
-}
-
 // DropTable drops a table that nothing depends on.
 func (c *Client) DropTable(ctx context.Context, name string, dryRun bool) (control.Change[control.Dropped], error) {
 	return change[control.Dropped](ctx, c, http.MethodDelete, "/v1/tables/"+segment(name), nil, nil, dryRun)

@@ -492,8 +492,5 @@ func (c *Cluster) SocketDir() string { return c.layout.socket }
 // PGData is PostgreSQL's own data folder.
 func (c *Cluster) PGData() string { return c.layout.pgdata }
 
-// LogFile is where PostgreSQL writes its log.
-func (c *Cluster) LogFile() string { return c.layout.logFile }
-
 // Account names the user of the operating system that PostgreSQL runs as.
 func (c *Cluster) Account() string { return c.as.name }

@@ -52,15 +52,14 @@ type Config struct {
 	URL   string `split_words:"true" help:"clients: address of the server"`
 	Token Secret `split_words:"true" help:"clients: the token"`
 
-	PgCronSource    string `split_words:"true" help:"build: folder or tarball of pg_cron's source"`
-	BaseImage       string `split_words:"true" help:"build: base of the images"`
-	SocketDir       string `split_words:"true" help:"image: folder of PostgreSQL's socket"`
-	PostgresPort    string `split_words:"true" help:"compose: port of PostgreSQL on loopback"`
-	TestServer      string `split_words:"true" help:"tests: local, container or all"`
-	TestBaseImage   string `split_words:"true" help:"tests: base of the image"`
-	TestBins        string `split_words:"true" help:"tests: folders of PostgreSQL binaries"`
-	TestDatabaseURL Secret `split_words:"true" help:"tests: a server that is there already"`
-	Screenshots     string `split_words:"true" help:"tests: folder in which the pages' pictures are kept"`
+	PgCronSource  string `split_words:"true" help:"build: folder or tarball of pg_cron's source"`
+	BaseImage     string `split_words:"true" help:"build: base of the images"`
+	SocketDir     string `split_words:"true" help:"image: folder of PostgreSQL's socket"`
+	PostgresPort  string `split_words:"true" help:"compose: port of PostgreSQL on loopback"`
+	TestServer    string `split_words:"true" help:"tests: local, container or all"`
+	TestBaseImage string `split_words:"true" help:"tests: base of the image"`
+	TestBins      string `split_words:"true" help:"tests: folders of PostgreSQL binaries"`
+	Screenshots   string `split_words:"true" help:"tests: folder in which the pages' pictures are kept"`
 
 	sources map[string]string // variable to Environment or Flag
 }

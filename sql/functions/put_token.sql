@@ -5,7 +5,7 @@ as $$
 begin
   perform tinydev_impl.require_session(p_role);
   insert into tinydev_impl.token (role_name, name, sha256) values (p_role, p_name, p_sha256)
-  on conflict on constraint token_name_taken do update set sha256 = excluded.sha256, created_at = clock_timestamp()
+  on conflict (role_name, name) where kind = 'token' do update set sha256 = excluded.sha256, created_at = clock_timestamp()
     where token.sha256 <> excluded.sha256;
 end $$;
 

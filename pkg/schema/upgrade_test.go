@@ -1,0 +1,96 @@
+package schema_test
+
+import (
+	"context"
+	"io/fs"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
+	"github.com/tinydevcrm/tinydevcrm/pkg/schema"
+)
+
+// released gives the SQL of a schema version that was released.
+func released(t *testing.T, file string) *schema.Source {
+	t.Helper()
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := txtar.FS(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrations, err := fs.Sub(files, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions, err := fs.Sub(files, "functions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants, err := fs.ReadFile(files, "grants.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &schema.Source{Migrations: migrations, Functions: functions, Grants: string(grants)}
+}
+
+// TestUpgrade brings a database that the first release made, with a user, data and a job in it, to this version: all stays, and the
+// catalogue is that of a new installation.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	fresh := pgtest.DB(t)
+	want := catalogue(t, fresh.Superuser())
+
+	db := pgtest.DB(t)
+	super := db.Superuser()
+	if _, err := super.Exec(ctx, `
+drop event trigger if exists tinydev_drop, tinydev_ddl;
+drop schema tinydev, tinydev_lib, tinydev_impl cascade;
+delete from cron.job`); err != nil {
+		t.Fatal(err)
+	}
+	if err := install(db, schema.Options{Source: released(t, "testdata/version3.txtar")}); err != nil {
+		t.Fatalf("install the first release: %v", err)
+	}
+	bob := db.Conn(pgtest.Bob)
+	for _, sql := range []string{
+		"create table t as select 1 as a",
+		"select tinydev.create_view('v', 'select * from t')",
+		"select tinydev.schedule('v', '* * * * *')",
+		"call tinydev.refresh('v')",
+	} {
+		if _, err := bob.Exec(ctx, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	if _, err := super.Exec(ctx, `select tinydev_impl.place(); select tinydev_impl.put_token('bob', 'laptop', repeat('a', 64)); create view public.mine as select * from tinydev.event`); err != nil {
+		t.Fatal(err)
+	}
+	before := pgtest.Value[string](t, bob, "select jsonb_agg(to_jsonb(e) order by position)::text from tinydev.event e")
+
+	if err := install(db, schema.Options{}); err != nil {
+		t.Fatalf("upgrade: %v", err)
+	}
+	if after := pgtest.Value[string](t, bob, "select jsonb_agg(to_jsonb(e) order by position)::text from tinydev.event e"); after != before {
+		t.Errorf("the events changed:\n%s\n%s", before, after)
+	}
+	if n := pgtest.Value[int](t, bob, "select count(*)::int from tinydev.job where view = 'bob.v' and active"); n != 1 {
+		t.Errorf("%d jobs", n)
+	}
+	if n := pgtest.Value[int](t, super, "select count(*)::int from public.mine"); n == 0 {
+		t.Error("a view over ours is empty")
+	}
+	if _, err := bob.Exec(ctx, "call tinydev.refresh('v')"); err != nil {
+		t.Error(err)
+	}
+	if _, err := super.Exec(ctx, "drop view public.mine; drop schema bob cascade; create schema bob authorization bob"); err != nil {
+		t.Fatal(err)
+	}
+	if got := catalogue(t, super); got != want {
+		t.Errorf("an upgraded catalogue is another than a new one:\n%s\n---\n%s", got, want)
+	}
+}

@@ -1,0 +1,30 @@
+set local role tinydev_owner;
+
+-- What holds for users that have nothing of their own in user_limit, and what new ones get.
+alter table tinydev_impl.instance
+  add column read_all boolean not null default false,
+  add column statement_seconds        integer not null default 300  check (statement_seconds between 1 and 86400),
+  add column page_rows                integer not null default 1000 check (page_rows between 1 and 10000),
+  add column running_jobs             integer not null default 8    check (running_jobs between 1 and 1000),
+  add column max_connections          integer not null default 20   check (max_connections between 1 and 10000),
+  add column work_mem_mb              integer not null default 64   check (work_mem_mb between 1 and 65536),
+  add column temp_file_mb             integer not null default 4096 check (temp_file_mb between 1 and 10000000),
+  add column idle_transaction_seconds integer not null default 600  check (idle_transaction_seconds between 1 and 86400);
+
+create table tinydev_impl.user_limit (
+  role_name         name primary key,
+  statement_seconds integer check (statement_seconds between 1 and 86400),
+  page_rows         integer check (page_rows between 1 and 10000),
+  running_jobs      integer check (running_jobs between 1 and 1000)
+);
+
+-- A name that is used again would show its new holder what the former one did.
+create table tinydev_impl.dropped_user (
+  role_name  name primary key,
+  dropped_at timestamptz not null default pg_catalog.clock_timestamp(),
+  dropped_by name        not null
+);
+
+reset role;
+
+---- create above / drop below ----

@@ -51,7 +51,7 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 	url := db.URL("tinydev_server")
 	pool, err := postgres.Open(ctx, url, "test", 8)
 	check(t, err)
-	sessions := postgres.NewSessions(url, pool, postgres.Limits{})
+	sessions := postgres.NewSessions(url, pool, postgres.Options{})
 	h.auth, err = auth.New(pool, auth.NewToken(), false)
 	check(t, err)
 	for _, role := range []string{pgtest.Ann, pgtest.Bob, pgtest.Admin} {

@@ -26,7 +26,7 @@ func open(t *testing.T) (*control.Control, *pgtest.Database) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Limits{})
+	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Options{})
 	t.Cleanup(func() {
 		sessions.Close()
 		pool.Close()

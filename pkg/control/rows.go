@@ -38,12 +38,12 @@ func (u *User) WriteRows(ctx context.Context, name, format string, w io.Writer, 
 	out := bufio.NewWriterSize(first, 64<<10)
 	var n int64
 	if format == CSV {
-		tag, err := session.Conn.Conn().PgConn().CopyTo(ctx, out, "copy (select * from "+full+") to stdout (format csv, header)")
+		tag, err := session.Conn.PgConn().CopyTo(ctx, out, "copy (select * from "+full+") to stdout (format csv, header)")
 		if err != nil {
 			return 0, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
 		}
 		n = tag.RowsAffected()
-	} else if n, err = writeJSON(ctx, session.Conn.Conn(), full, format == JSON, out); err != nil {
+	} else if n, err = writeJSON(ctx, session.Conn, full, format == JSON, out); err != nil {
 		return n, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
 	}
 	if err := out.Flush(); err != nil {

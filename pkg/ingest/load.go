@@ -98,7 +98,7 @@ func (t *loading) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.session, t.conn = session, session.Conn.Conn()
+	t.session, t.conn = session, session.Conn
 	return nil
 }
 

@@ -25,7 +25,7 @@ func loader(t *testing.T) (*ingest.Loader, *pgtest.Database) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Limits{})
+	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Options{})
 	t.Cleanup(func() {
 		sessions.Close()
 		pool.Close()

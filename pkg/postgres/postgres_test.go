@@ -52,7 +52,7 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Limits{PerUser: 1})
+	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Options{PerUser: 1})
 	defer sessions.Close()
 	first, err := sessions.Acquire(ctx, pgtest.Ann)
 	if err != nil {

@@ -17,23 +17,29 @@ import (
 type Sessions struct {
 	url    string
 	server *pgxpool.Pool
-	limits Limits
+	limits Options
 	slots  chan struct{}
 
 	mu    sync.Mutex
 	pools map[string]*pgxpool.Pool
 }
 
-// Limits bound the sessions. Zero values mean the defaults.
-type Limits struct {
-	PerUser int32         // connections of one role, default 8
+// Options bound the sessions. Zero values mean the defaults.
+type Options struct {
+	PerUser int           // connections of one role, default 8
 	Total   int           // connections in use over all roles, default 32
 	Idle    time.Duration // an idle connection is closed after this, default 1 minute
 }
 
+// Limits are what an administrator holds a role's requests to.
+type Limits struct {
+	StatementSeconds int // a longer statement is canceled
+	PageRows         int // the most rows that an answer in pages has
+}
+
 // NewSessions makes sessions over url, whose user is replaced by the role; that login has to be open to the server (trust on
 // a private socket). server is the pool of tinydev_server, which asks PostgreSQL whether a role may have a session.
-func NewSessions(url string, server *pgxpool.Pool, limits Limits) *Sessions {
+func NewSessions(url string, server *pgxpool.Pool, limits Options) *Sessions {
 	if limits.PerUser == 0 {
 		limits.PerUser = 8
 	}
@@ -48,13 +54,15 @@ func NewSessions(url string, server *pgxpool.Pool, limits Limits) *Sessions {
 
 // Session is one connection as a user; Release gives it back.
 type Session struct {
-	*pgxpool.Conn
+	*pgx.Conn
+	Limits   Limits
+	pooled   *pgxpool.Conn
 	sessions *Sessions
 }
 
 // Release gives the session back to its role's pool, cleaned of settings, locks, cursors and temporary tables.
 func (s *Session) Release() {
-	s.Conn.Release()
+	s.pooled.Release()
 	<-s.sessions.slots
 }
 
@@ -65,7 +73,11 @@ const patience = 5 * time.Second
 // takes nothing from the others.
 // Errors: forbidden not_a_user; unavailable sessions_exhausted, database_refused, database_unavailable.
 func (s *Sessions) Acquire(ctx context.Context, role string) (*Session, error) {
-	if _, err := s.server.Exec(ctx, "select tinydev_impl.require_session($1)", role); err != nil {
+	var connections *int
+	var limits Limits
+	err := s.server.QueryRow(ctx, "select max_connections, statement_seconds, page_rows from tinydev_impl.session_limits($1)", role).
+		Scan(&connections, &limits.StatementSeconds, &limits.PageRows)
+	if err != nil {
 		return nil, fmt.Errorf("open a session of %s: %w", role, Fault(err, ""))
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
@@ -79,14 +91,30 @@ func (s *Sessions) Acquire(ctx context.Context, role string) (*Session, error) {
 	}
 	select {
 	case s.slots <- struct{}{}:
-		return &Session{Conn: conn, sessions: s}, nil
+		if readOnly(ctx) {
+			if _, err := conn.Exec(ctx, "set default_transaction_read_only = on"); err != nil {
+				conn.Release()
+				<-s.slots
+				return nil, fmt.Errorf("open a session of %s: %w", role, Fault(err, ""))
+			}
+		}
+		return &Session{Conn: conn.Conn(), Limits: limits, pooled: conn, sessions: s}, nil
 	case <-waiting.Done():
 		conn.Release()
-		return nil, exhausted("all %d sessions are in use", int32(s.limits.Total))
+		return nil, exhausted("all %d sessions are in use", s.limits.Total)
 	}
 }
 
-func exhausted(format string, limit int32) error {
+type readOnlyKey struct{}
+
+// ReadOnly gives a context whose sessions refuse to write.
+func ReadOnly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, readOnlyKey{}, true)
+}
+
+func readOnly(ctx context.Context) bool { return ctx.Value(readOnlyKey{}) != nil }
+
+func exhausted(format string, limit int) error {
 	return fault.New(fault.Unavailable, "sessions_exhausted", format, limit).WithHint("try again in a moment")
 }
 
@@ -112,7 +140,7 @@ func (s *Sessions) pool(role string) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxConns = s.limits.PerUser
+	cfg.MaxConns = int32(s.limits.PerUser)
 	cfg.MaxConnIdleTime = s.limits.Idle
 	cfg.HealthCheckPeriod = s.limits.Idle / 2
 	// Users' tables change under us, so nothing is prepared for longer than a statement.

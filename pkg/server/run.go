@@ -127,7 +127,7 @@ func (s *server) assemble(ctx context.Context) error {
 	if s.pool, err = postgres.Open(ctx, s.url, "tinydev server", serverConnections); err != nil {
 		return err
 	}
-	s.sessions = postgres.NewSessions(s.url, s.pool, postgres.Limits{})
+	s.sessions = postgres.NewSessions(s.url, s.pool, postgres.Options{})
 	if err := s.build(ctx, token, spool); err != nil {
 		s.close()
 		return err

@@ -23,6 +23,10 @@ begin
   end loop;
 end $$;
 
+-- pg_cron lets everybody delete their own runs. Who may delete may also lock the table, or the row of a run that is under way, and for
+-- as long pg_cron's launcher, which writes there, starts nobody's jobs.
+revoke delete on cron.job_run_details from public;
+
 -- The system's own jobs run as the server's login.
 do $$
 declare

@@ -8,18 +8,20 @@ declare
 begin
   for v_object in
     select o.object_identity, o.schema_name, o.object_type from pg_event_trigger_dropped_objects() o
-     where o.object_type in ('materialized view', 'table') and not o.is_temporary and o.object_name !~ '^tinydev_replaced_\d+$'
+     where o.object_type in ('materialized view', 'table') and not o.is_temporary and o.object_name !~ '^tinydev_replaced_[0-9]+$'
   loop
     if v_object.object_type = 'materialized view' then
       delete from cron.job j where j.database = current_database() and tinydev_lib.job_view(j.command) = v_object.object_identity;
     end if;
     -- Only what lies in a user's workspace is ours to tell of.
-    if exists (select from pg_auth_members m join pg_roles r on r.oid = m.member
-                where m.roleid = 'tinydev_user'::regrole and r.rolname in (v_object.schema_name, session_user)) then
+    if tinydev_impl.is_user(v_object.schema_name) or tinydev_impl.is_user(session_user) then
       insert into tinydev_impl.inbox (type, subject, workspace, actor)
       values (case v_object.object_type when 'table' then 'table.dropped' else 'view.dropped' end, v_object.object_identity, v_object.schema_name, session_user);
     end if;
   end loop;
+  if exists (select from pg_event_trigger_dropped_objects() o where not o.is_temporary) and tinydev_impl.is_user(session_user) then
+    perform tinydev_impl.audit_drop();
+  end if;
 end $$;
 
 alter function tinydev_impl.on_drop() owner to tinydev_owner;
@@ -31,4 +33,4 @@ begin
   end if;
 end $$;
 
-comment on event trigger tinydev_drop is 'TinyDevCRM: a dropped view takes its job along.';
+comment on event trigger tinydev_drop is 'TinyDevCRM: a dropped view takes its job along; what its users drop goes into the audit.';

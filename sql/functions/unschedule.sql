@@ -9,6 +9,7 @@ begin
     return jsonb_build_object('sql', jsonb_build_array(format('select cron.unschedule(%s);', v_job.job_id)));
   end if;
   perform cron.unschedule(v_job.job_id);
+  perform tinydev_lib.audit_unscheduled();
   return jsonb_build_object('unscheduled', v_job.job_id, 'view', v_job.view);
 end $$;
 

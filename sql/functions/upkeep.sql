@@ -10,6 +10,7 @@ declare
   v_dropped   text[] := '{}';
   v_batch     bigint;
   v_pruned    bigint := 0;
+  v_forgotten bigint := 0;
 begin
   select * into v_keep from tinydev_impl.instance;
   perform tinydev_impl.extend_log((select h.position from tinydev_impl.head h where h.only_row for update));
@@ -36,8 +37,19 @@ begin
     v_pruned := v_pruned + v_batch;
     exit when v_batch < 10000;
   end loop;
-  return jsonb_build_object('dropped_partitions', v_dropped, 'pruned_runs', v_pruned);
+  perform tinydev_lib.audit_unscheduled();
+  delete from tinydev_impl.server_session s
+   where not exists (select from pg_stat_activity a where a.pid = s.pid and a.backend_start = s.backend_start);
+  loop
+    delete from tinydev_impl.audit a
+     where a.audit_id in (select o.audit_id from tinydev_impl.audit o where o.at < clock_timestamp() - v_keep.audit_retention order by o.at limit 10000);
+    get diagnostics v_batch = row_count;
+    v_forgotten := v_forgotten + v_batch;
+    exit when v_batch < 10000;
+  end loop;
+  return jsonb_build_object('dropped_partitions', v_dropped, 'pruned_runs', v_pruned, 'pruned_audit', v_forgotten);
 end $$;
 
 comment on function tinydev_impl.upkeep() is
-$$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history.$$;
+$$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history and the audit, which it tells of jobs
+that were unscheduled in psql.$$;

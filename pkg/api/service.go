@@ -93,6 +93,7 @@ func New(o Options) (*Service, error) {
 	s.relationRoutes()
 	s.jobRoutes()
 	s.eventRoutes()
+	s.auditRoutes()
 	if err := s.systemRoutes(); err != nil {
 		return nil, err
 	}

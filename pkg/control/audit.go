@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,14 +11,14 @@ import (
 
 // AuditEntry is one act in the audit.
 type AuditEntry struct {
-	AuditID   int64           `json:"audit_id" db:"audit_id"`
-	At        time.Time       `json:"at" db:"at"`
-	Actor     string          `json:"actor" db:"actor" doc:"role that did it"`
-	Door      string          `json:"door" db:"door" enum:"http,sql,job,server" doc:"how it came: a session of the server, any other client, pg_cron, the server itself"`
-	Action    string          `json:"action" db:"action" doc:"command in lower case, such as create table, or noun.verb, such as token.created"`
-	Subject   string          `json:"subject" db:"subject" doc:"what it was done to"`
-	SQLSHA256 *string         `json:"sql_sha256" db:"sql_sha256" doc:"SHA-256 of the definition that came out, else of the client's statement; null where there is none"`
-	Detail    json.RawMessage `json:"detail" db:"detail" doc:"more, by action"`
+	AuditID   int64          `json:"audit_id" db:"audit_id"`
+	At        time.Time      `json:"at" db:"at"`
+	Actor     string         `json:"actor" db:"actor" doc:"role that did it"`
+	Door      string         `json:"door" db:"door" enum:"http,sql,job,server" doc:"how it came: a session of the server, any other client, pg_cron, the server itself"`
+	Action    string         `json:"action" db:"action" doc:"command in lower case, such as create table, or noun.verb, such as token.created"`
+	Subject   string         `json:"subject" db:"subject" doc:"what it was done to"`
+	SQLSHA256 *string        `json:"sql_sha256" db:"sql_sha256" doc:"SHA-256 of the definition that came out, else of the client's statement; null where there is none"`
+	Detail    map[string]any `json:"detail" db:"detail" doc:"more, by action"`
 }
 
 // AuditFilter narrows the audit; zero values let all through.

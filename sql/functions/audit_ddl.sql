@@ -8,7 +8,7 @@ declare
   v_command record;
 begin
   for v_command in
-    select distinct c.classid, c.objid, c.command_tag, c.object_type, c.object_identity
+    select c.classid, c.objid, c.command_tag, c.object_type, c.object_identity
       from pg_event_trigger_ddl_commands() c where c.schema_name is distinct from 'pg_temp' and not c.in_extension
   loop
     if v_command.command_tag in ('GRANT', 'REVOKE') then

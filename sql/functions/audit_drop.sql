@@ -8,7 +8,9 @@ declare
   v_object record;
 begin
   for v_object in
-    select o.object_type, o.object_identity, o.original from pg_event_trigger_dropped_objects() o where not o.is_temporary and (o.original or o.normal)
+    -- With its cascade, but not the parts of what was dropped; a view's query is a rule.
+    select o.object_type, o.object_identity, o.original from pg_event_trigger_dropped_objects() o
+     where not o.is_temporary and (o.original or o.normal and o.object_type <> 'rule')
   loop
     perform tinydev_impl.audit('drop ' || v_object.object_type, v_object.object_identity, null,
       jsonb_build_object('object_type', v_object.object_type, 'cascaded', not v_object.original));

@@ -27,6 +27,7 @@ begin
       from changed c, own,
            lateral (select (c.xmin::text::bigint - own.first % 4294967296 + 4294967296) % 4294967296 as later) d
      where d.later < 1000000 and case when d.later < 1000000 then txid_status(own.first + d.later) = 'in progress' end
+     order by c.subject
   loop
     v_found := true;
     -- An earlier grant of this transaction is told of already.

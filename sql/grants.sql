@@ -13,7 +13,7 @@ begin
     if v_object.owner not in ('tinydev_owner', 'tinydev_roles') then
       raise exception '% belongs to %', v_object.name, v_object.owner;
     end if;
-    if v_object.owner = 'tinydev_roles' then
+    if v_object.owner = 'tinydev_roles' and v_object.schema <> 'tinydev_impl' then
       execute pg_catalog.format('grant execute on %s %s to tinydev_admin', v_object.kind, v_object.name);
     elsif v_object.schema in ('tinydev', 'tinydev_lib') then
       execute pg_catalog.format('grant execute on %s %s to tinydev_user, tinydev_server, tinydev_roles', v_object.kind, v_object.name);

@@ -14,3 +14,5 @@ end $$;
 
 comment on function tinydev_impl.require_session(name) is
 $$Raises TD403 not_a_user unless the server may open sessions as the role.$$;
+
+grant execute on function tinydev_impl.require_session(name) to tinydev_roles;

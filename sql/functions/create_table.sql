@@ -30,11 +30,11 @@ begin
     end if;
     -- The type is pasted into SQL: words, a length and brackets only, and PostgreSQL has to know it.
     begin
-      v_known := to_regtype(regexp_replace(v_type, '\([^)]*\)', '')) is not null;
+      v_known := to_regtype(regexp_replace(v_type, '[(][^)]*[)]', '')) is not null;
     exception when syntax_error then  -- before PostgreSQL 16
       v_known := false;
     end;
-    if v_type is null or not v_known or v_type !~ '^("?[a-z_][a-z0-9_]*"?\.)?[a-z_][a-z0-9_ ]*(\(\d{1,4}( ?, ?\d{1,4})?\))?( with(out)? time zone)?(\[\])?$' then
+    if v_type is null or not v_known or v_type !~ '^("?[a-z_][a-z0-9_]*"?[.])?[a-z_][a-z0-9_ ]*([(][0-9]{1,4}( ?, ?[0-9]{1,4})?[)])?( with(out)? time zone)?([[][]])?$' then
       perform tinydev_lib.fault(422, 'type_unknown', format('column %I: %s is not a type', v_name, coalesce(quote_literal(left(v_type, 100)), 'null')),
         'use one such as text, bigint, numeric(12,2), double precision, boolean, date, timestamptz, uuid, jsonb', jsonb_build_object('column', v_name));
     end if;

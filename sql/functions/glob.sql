@@ -1,7 +1,7 @@
 create or replace function tinydev_lib.glob(pattern text) returns text
 language sql immutable
 as $$
-  select pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')
+  select pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pattern, E'\\', E'\\\\'), '%', E'\\%'), '_', E'\\_'), '*', '%')
 $$;
 
 comment on function tinydev_lib.glob(text) is

@@ -3,7 +3,7 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
   select replace((regexp_match(command,
-    '^call tinydev\.refresh\(''((?:[a-z_][a-z0-9_]*|"(?:[^"'']|""|'''')+")\.(?:[a-z_][a-z0-9_]*|"(?:[^"'']|""|'''')+"))'', cause => ''schedule''(?:, every_seconds => \d{1,2})?\)$'))[1],
+    '^call tinydev[.]refresh[(]''((?:[a-z_][a-z0-9_]*|"(?:[^"'']|""|'''')+")[.](?:[a-z_][a-z0-9_]*|"(?:[^"'']|""|'''')+"))'', cause => ''schedule''(?:, every_seconds => [0-9]{1,2})?[)]$'))[1],
     '''''', '''')
 $$;
 

@@ -38,7 +38,7 @@ begin
     v_version := array[1, 6];  -- without pg_cron the newest grammar counts
   end if;
 
-  v_match := regexp_match(lower(v_text collate "C"), '^([+]?[0-9]+)[ \t\n\v\f\r]*seconds?$');
+  v_match := regexp_match(lower(v_text collate "C"), E'^([+]?[0-9]+)[ \t\n\x0b\f\r]*seconds?$');
   if v_match is not null then
     if v_match[1] !~ '^[+]?0*([1-9]|[1-5][0-9])$' then
       perform tinydev_lib.fault(422, 'schedule_invalid',
@@ -59,10 +59,10 @@ begin
       format('the schedule has %s bytes; pg_cron reads at most 999', octet_length(v_text)));
   end if;
 
-  v_rest := ltrim(regexp_replace(v_text, '^([ \t]*(#[^\n]*)?\n)+', ''), E' \t');
+  v_rest := ltrim(regexp_replace(v_text, E'^([ \t]*(#[^\n]*)?\n)+', ''), E' \t');
 
   if v_rest like '@%' then
-    v_tokens := array[substring(v_rest from '^@([^ \t\n]*)')];
+    v_tokens := array[substring(v_rest from E'^@([^ \t\n]*)')];
     v_rest := ltrim(substr(v_rest, length(v_tokens[1]) + 2), c_blank);
     v_minutes := '{0}';
     v_hours := '{0}';
@@ -97,7 +97,7 @@ begin
     end case;
   else
     for i in 1..5 loop
-      v_tokens[i] := substring(v_rest from '^[^ \t\n]*');
+      v_tokens[i] := substring(v_rest from E'^[^ \t\n]*');
       v_rest := ltrim(substr(v_rest, length(v_tokens[i]) + 1), E' \t');
     end loop;
     if v_tokens[5] = '' then

@@ -32,7 +32,7 @@ begin
   loop
     -- 1 the item, 2 star, 3 first number or name, 4 dash, 5 last, 6 slash, 7 step
     v_match := regexp_match(v_rest,
-      '^((?:(\*)|([0-9A-Za-z]+)(?:(-)([0-9A-Za-z]*))?)(?:(/)([0-9A-Za-z]*))?)');
+      '^((?:([*])|([0-9A-Za-z]+)(?:(-)([0-9A-Za-z]*))?)(?:(/)([0-9A-Za-z]*))?)');
     v_item := v_match[1];
 
     if v_item is null then

@@ -31,7 +31,7 @@ begin
     into events, v_count, next
     from (select * from tinydev.event v
            where v.position > v_from and v.position <= v_to
-             and (types is null or exists (select from unnest(types) t where v.type like tinydev_lib.glob(regexp_replace(t, '^tinydev\.', ''))))
+             and (types is null or exists (select from unnest(types) t where v.type like tinydev_lib.glob(regexp_replace(t, '^tinydev[.]', ''))))
              and (subjects is null or exists (select from unnest(subjects) s where v.subject like tinydev_lib.glob(s)))
            order by v.position limit max_rows) e;
   if v_count < max_rows then

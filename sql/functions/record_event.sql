@@ -9,7 +9,7 @@ declare
   v_owner     name;
   v_event_id  bigint;
 begin
-  if record_event.type !~ '^[a-z][a-z_]*\.[a-z][a-z_]*$' then
+  if record_event.type !~ '^[a-z][a-z_]*[.][a-z][a-z_]*$' then
     perform tinydev_lib.fault(422, 'event_type_invalid', format('%L is not an event type', record_event.type), 'write it as noun.verb, such as view.refreshed');
   end if;
   if octet_length(record_event.data::text) > 262144 then

@@ -41,6 +41,15 @@ type Config struct {
 	Hosts          []string `split_words:"true" help:"further names under which the server may be addressed, separated by commas"`
 	InsecureListen bool     `split_words:"true" default:"false" help:"allow plain HTTP beyond loopback: only where something else keeps strangers out, such as a container behind a port published on loopback"`
 
+	OIDCIssuer       string `split_words:"true" help:"identity provider: its issuer, such as https://login.example.org"`
+	OIDCAudience     string `split_words:"true" help:"identity provider: audience of the JWTs that are taken as bearer tokens; empty takes none"`
+	OIDCClaim        string `split_words:"true" default:"preferred_username" help:"identity provider: claim that names the user"`
+	OIDCDomain       string `split_words:"true" help:"identity provider: the claim is an e-mail address of this domain, and the user what stands before the @"`
+	OIDCCreateUsers  bool   `split_words:"true" default:"false" help:"identity provider: make users at their first sign-on"`
+	OIDCClientID     string `split_words:"true" help:"identity provider: client for signing in to the pages; empty offers none"`
+	OIDCClientSecret Secret `split_words:"true" help:"identity provider: secret of the client; empty for a public one"`
+	PublicURL        string `split_words:"true" help:"address of the server as browsers see it, where it is not the one they ask for, such as behind a proxy"`
+
 	MaxUploadBytes Size `split_words:"true" default:"0" help:"largest file; 0 is no limit"`
 	MaxSpoolBytes  Size `split_words:"true" default:"16GiB" help:"how much may wait on disk at the same time while types are found; 0 is no limit"`
 	MaxCellBytes   Size `split_words:"true" default:"16MiB" help:"largest cell of a file, up to 256MiB"`
@@ -256,6 +265,9 @@ func (c Config) check() error {
 		if !slices.Contains(v.allowed, v.value) {
 			return invalid(v.name, v.value, "use one of "+strings.Join(v.allowed, ", "))
 		}
+	}
+	if err := c.checkSignOn(); err != nil {
+		return err
 	}
 	for _, h := range c.Hosts {
 		if h == "" || strings.ContainsAny(h, "/ \t@") {

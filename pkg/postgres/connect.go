@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +26,20 @@ var settings = map[string]string{
 	"tcp_keepalives_interval": "2",
 	"tcp_keepalives_count":    "4",
 	"tcp_user_timeout":        "12000",
+}
+
+// Credential adds to the configuration of a connection that is about to be opened what shows PostgreSQL that we may log in as
+// role, such as a client certificate. It is asked for each connection and may be called from several goroutines.
+type Credential func(ctx context.Context, role string, cfg *pgx.ConnConfig) error
+
+// show asks each credential.
+func show(ctx context.Context, credentials []Credential, cfg *pgx.ConnConfig) error {
+	for _, credential := range credentials {
+		if err := credential(ctx, cfg.User, cfg); err != nil {
+			return fmt.Errorf("log in as %s: %w", cfg.User, err)
+		}
+	}
+	return nil
 }
 
 func parse(database string) (*pgxpool.Config, error) {
@@ -44,14 +61,19 @@ func redact(message, database string) string {
 }
 
 // Open makes the server's own pool from a URL; it connects on first use. name is shown in pg_stat_activity.
-// max is the number of connections. Errors: invalid database_url_invalid.
-func Open(ctx context.Context, url, name string, max int32) (*pgxpool.Pool, error) {
+// max is the number of connections. A connection that PostgreSQL ended while it was idle is replaced before it is used.
+// Errors: invalid database_url_invalid.
+func Open(ctx context.Context, url, name string, max int32, credentials ...Credential) (*pgxpool.Pool, error) {
 	cfg, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.MaxConns = max
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
+	cfg.BeforeConnect = func(ctx context.Context, cfg *pgx.ConnConfig) error { return show(ctx, credentials, cfg) }
+	cfg.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool {
+		return p.IdleDuration > time.Second || !quiet(p.Conn)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the pool: %w", Fault(err, ""))
@@ -59,18 +81,70 @@ func Open(ctx context.Context, url, name string, max int32) (*pgxpool.Pool, erro
 	return pool, nil
 }
 
-// Connect opens one connection outside any pool, for listening and for migrations. The caller closes it.
-func Connect(ctx context.Context, url, name string) (*pgx.Conn, error) {
+// Connect opens one connection outside any pool, for migrations. The caller closes it.
+func Connect(ctx context.Context, url, name string, credentials ...Credential) (*pgx.Conn, error) {
 	cfg, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
-	cfg.ConnConfig.RuntimeParams["application_name"] = name
-	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	return connect(ctx, cfg.ConnConfig, name, credentials)
+}
+
+// Beside opens one connection of the same login as a pool's, but outside of it, for listening. The caller closes it.
+func Beside(ctx context.Context, pool *pgxpool.Pool, name string) (*pgx.Conn, error) {
+	cfg := pool.Config()
+	return connect(ctx, cfg.ConnConfig, name, []Credential{func(ctx context.Context, _ string, c *pgx.ConnConfig) error { return cfg.BeforeConnect(ctx, c) }})
+}
+
+func connect(ctx context.Context, cfg *pgx.ConnConfig, name string, credentials []Credential) (*pgx.Conn, error) {
+	cfg.RuntimeParams["application_name"] = name
+	if err := show(ctx, credentials, cfg); err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, Fault(err, "")
 	}
 	return conn, nil
+}
+
+// quiet reports whether nothing waits to be read from an idle connection. PostgreSQL speaks to one mostly to end it. This is one
+// call of the kernel, where a ping is a round trip.
+func quiet(conn *pgx.Conn) bool {
+	if conn.IsClosed() {
+		return false
+	}
+	socket := conn.PgConn().Conn()
+	if over, ok := socket.(interface{ NetConn() net.Conn }); ok { // TLS
+		socket = over.NetConn()
+	}
+	direct, ok := socket.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := direct.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peeked error
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, peeked = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return true
+	})
+	return err == nil && errors.Is(peeked, syscall.EAGAIN)
+}
+
+// alive reports whether an idle connection can be used.
+func alive(ctx context.Context, conn *pgx.Conn) bool {
+	if quiet(conn) {
+		return true
+	}
+	if conn.IsClosed() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return conn.Ping(ctx) == nil
 }
 
 // AsUser gives a database URL with another user and without a password; all else in it, such as how TLS is verified, stays.

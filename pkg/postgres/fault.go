@@ -33,6 +33,7 @@ func Fault(err error, query string) error {
 		return e
 	}
 	e.Kind, e.Code = classify(pg)
+	explain(e, pg)
 	if pg.Detail != "" {
 		e.Fields["detail"] = pg.Detail
 	}
@@ -70,6 +71,8 @@ var classes = map[string]struct {
 	"23502": {fault.Invalid, "value_missing"},
 	"23514": {fault.Invalid, "value_invalid"},
 	"25006": {fault.Forbidden, "read_only"},
+	"25P03": {fault.Unavailable, "idle_too_long"},
+	"25P04": {fault.Unavailable, "statement_timeout"},
 	"28":    {fault.Unavailable, "database_refused"},
 	"2BP01": {fault.Conflict, "in_use"},
 	"3D000": {fault.Unavailable, "database_missing"},
@@ -81,11 +84,13 @@ var classes = map[string]struct {
 	"0A":    {fault.Invalid, "query_invalid"},
 	"53":    {fault.Unavailable, "database_overloaded"},
 	"53100": {fault.Storage, "disk_full"},
+	"53300": {fault.Unavailable, "too_many_connections"},
 	"54":    {fault.Invalid, "query_too_complex"},
 	"55000": {fault.Conflict, "not_now"},
 	"55P03": {fault.Unavailable, "locked"},
 	"57014": {fault.Unavailable, "canceled"},
 	"57":    {fault.Unavailable, "database_unavailable"},
+	"57P05": {fault.Unavailable, "idle_too_long"},
 	"P0":    {fault.Invalid, "raised"},
 }
 
@@ -96,6 +101,23 @@ func classify(pg *pgconn.PgError) (fault.Kind, string) {
 		}
 	}
 	return fault.Internal, "internal"
+}
+
+// explain gives the next step where PostgreSQL has no hint.
+func explain(e *fault.Error, pg *pgconn.PgError) {
+	// A cancel and a time-out have one SQLSTATE; only the message tells them apart, where it is in English.
+	if pg.Code == "57014" && strings.Contains(pg.Message, "statement timeout") {
+		e.Code = "statement_timeout"
+	}
+	if e.Hint != "" {
+		return
+	}
+	switch e.Code {
+	case "statement_timeout":
+		e.Hint = "make it cheaper, or have it run on schedule, where there is no such limit; an administrator can raise the limit"
+	case "too_many_connections":
+		e.Hint = "close other sessions, such as psql's, or try again in a moment"
+	}
 }
 
 func connectionFault(err error) error {

@@ -131,7 +131,7 @@ func confirmRemoveJob(v *visit) error {
 	}
 	plan, err := v.user.Unschedule(v.ctx(), id, true)
 	return v.confirm("jobs", confirmPage{
-		ID: id, What: fmt.Sprintf("job %d", id), Loses: "The view stays and keeps its rows; nothing refreshes it any more.", Verb: "Remove the job",
+		Fields: map[string]string{"id": strconv.FormatInt(id, 10)}, What: fmt.Sprintf("job %d", id), Loses: "The view stays and keeps its rows; nothing refreshes it any more.", Verb: "Remove the job",
 		Action: "/job/remove", Cancel: "/job?id=" + strconv.FormatInt(id, 10), SQL: plan.SQL,
 	}, err)
 }

@@ -76,9 +76,11 @@ type page struct {
 	Title   string
 	Section string // which entry of the navigation is current
 	Role    string // "" before sign-in
-	Now     time.Time
-	Notice  string
-	Data    any
+	// Administrator says whether the pages for administrators are worth a link.
+	Administrator bool
+	Now           time.Time
+	Notice        string
+	Data          any
 }
 
 // show answers with a page, or with the one block of it that our modules asked for.
@@ -86,6 +88,10 @@ func (v *visit) show(status int, name, section, title string, data any) error {
 	p := page{Title: title, Section: section, Now: v.now, Notice: notice(v.QueryParam("done"), v.QueryParam("n")), Data: data}
 	if v.user != nil {
 		p.Role = v.user.Role
+		var err error
+		if p.Administrator, err = v.isAdministrator(); err != nil {
+			v.internal("it is not known whether this is an administrator", err) // the page is worth more than the link
+		}
 	}
 	set, ok := v.web.pages.sets[name]
 	if !ok {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tinydevcrm/tinydevcrm/pkg/api"
 	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
@@ -218,4 +220,28 @@ func content(page string) string {
 		page, _, _ = strings.Cut(rest, "</main>")
 	}
 	return page
+}
+
+// harmless reads pages that show hostile text, and finds it there as text alone.
+func (s *site) harmless(places ...string) {
+	s.t.Helper()
+	for _, place := range places {
+		a := s.send(http.MethodGet, place, "", nil)
+		if strings.Contains(a.body, "<img") || strings.Contains(a.body, "<script>") || strings.Count(a.body, "<script") != 1 {
+			s.t.Errorf("GET %s holds markup of ours:\n%s", place, a.body)
+		}
+		if !strings.Contains(a.body, "onerror") {
+			s.t.Errorf("GET %s does not show the text at all:\n%s", place, content(a.body))
+		}
+	}
+}
+
+// run runs statements one by one.
+func run(t testing.TB, conn *pgx.Conn, statements ...string) {
+	t.Helper()
+	for _, sql := range statements {
+		if _, err := conn.Exec(context.Background(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
 }

@@ -62,15 +62,15 @@ func (v *visit) firstRows(relation control.Relation) (grid, *problem) {
 	return grid{Label: "Rows of " + plainName(relation.Name), Columns: rows.Columns, Rows: rows.Rows, More: rows.More}, v.explain(err, "")
 }
 
-// confirmPage asks before something is dropped.
+// confirmPage asks before something is done that cannot be undone, or is dangerous.
 type confirmPage struct {
-	Name    string // as SQL writes it
-	ID      int64  // of a job
 	What    string
 	Loses   string // what is gone afterwards, in a sentence
 	Verb    string
 	Action  string
-	Cancel  string
+	Fields  map[string]string // what the form sends
+	Cancel  string            // where the way back leads
+	Keep    string            // what the way back is called; "" is Keep it
 	SQL     []string
 	Problem *problem
 }
@@ -80,7 +80,7 @@ func confirmDropTable(v *visit) error {
 	name := v.QueryParam("name")
 	plan, err := v.user.DropTable(v.ctx(), name, true)
 	return v.confirm("tables", confirmPage{
-		Name: name, What: "table " + plainName(name), Loses: "All of its rows are lost; this cannot be undone.", Verb: "Drop the table",
+		Fields: map[string]string{"name": name}, What: "table " + plainName(name), Loses: "All of its rows are lost; this cannot be undone.", Verb: "Drop the table",
 		Action: "/table/drop", Cancel: "/table?" + url.Values{"name": {name}}.Encode(), SQL: plan.SQL,
 	}, err)
 }

@@ -277,7 +277,7 @@ func confirmDropView(v *visit) error {
 	name := v.QueryParam("name")
 	plan, err := v.user.DropView(v.ctx(), name, true)
 	return v.confirm("views", confirmPage{
-		Name: name, What: "view " + plainName(name), Loses: "Its schedule goes with it. The tables it reads stay.", Verb: "Drop the view",
+		Fields: map[string]string{"name": name}, What: "view " + plainName(name), Loses: "Its schedule goes with it. The tables it reads stay.", Verb: "Drop the view",
 		Action: "/view/drop", Cancel: "/view?" + url.Values{"name": {name}}.Encode(), SQL: plan.SQL,
 	}, err)
 }

@@ -129,6 +129,8 @@ func (w *Web) Register(e *echo.Echo) {
 	post("/schedule", saveSchedule)
 
 	get("/events", listEvents)
+
+	get("/audit", administrators(listAudit))
 }
 
 // handler answers one request of a user.
@@ -140,6 +142,8 @@ type visit struct {
 	web  *Web
 	user *control.User
 	now  time.Time
+
+	administrator *bool // nil until it was asked
 }
 
 func (v *visit) ctx() context.Context { return v.Request().Context() }

@@ -149,15 +149,7 @@ func TestHostileText(t *testing.T) {
 	pgtest.Eventually(t, 10*time.Second, "the events are placed", func() bool {
 		return strings.Contains(s.get("/events").body, "test.failed")
 	})
-	for _, place := range places {
-		a := s.send(http.MethodGet, place, "", nil)
-		if strings.Contains(a.body, "<img") || strings.Contains(a.body, "<script>") || strings.Count(a.body, "<script") != 1 {
-			t.Errorf("GET %s holds markup of ours:\n%s", place, a.body)
-		}
-		if !strings.Contains(a.body, "onerror") {
-			t.Errorf("GET %s does not show the text at all", place)
-		}
-	}
+	s.harmless(places...)
 }
 
 // hostilePlaces makes a table, a view, a job and events of hostile names and values, and gives the pages that show them.

@@ -42,6 +42,14 @@ begin
   end loop;
 end $$;
 
+-- From 15 on the right to limit temporary files can be granted.
+do $$
+begin
+  if pg_catalog.current_setting('server_version_num')::integer >= 150000 then
+    execute 'grant set on parameter temp_file_limit to tinydev_roles';
+  end if;
+end $$;
+
 -- tern made it, as the one who installs; the server reads it to see whether it fits.
 alter table tinydev_impl.schema_version owner to tinydev_owner;
 grant select on tinydev_impl.schema_version to tinydev_server;

@@ -7,6 +7,8 @@ begin
     exit when (select p.placed from tinydev_impl.place(1000) p) operator(pg_catalog.<) 1000;
     commit;
   end loop;
+  commit;
+  perform tinydev_impl.enforce_limits();
 end $$;
 
-comment on procedure tinydev_impl.place_all() is 'Places all that is in the inbox, in batches; for the system job that places where no server runs.';
+comment on procedure tinydev_impl.place_all() is $$Places all that is in the inbox, in batches, and enforces the limits of users; for the system job that does so where no server runs.$$;

@@ -15,8 +15,10 @@ create table tinydev_impl.user_limit (
   role_name         name primary key,
   statement_seconds integer check (statement_seconds between 1 and 86400),
   page_rows         integer check (page_rows between 1 and 10000),
-  running_jobs      integer check (running_jobs between 1 and 1000)
+  running_jobs      integer check (running_jobs between 1 and 1000),
+  idle_transaction_seconds integer check (idle_transaction_seconds between 1 and 86400)
 );
+grant select, insert, update, delete on tinydev_impl.user_limit to tinydev_roles;
 
 -- A name that is used again would show its new holder what the former one did.
 create table tinydev_impl.dropped_user (
@@ -24,7 +26,12 @@ create table tinydev_impl.dropped_user (
   dropped_at timestamptz not null default pg_catalog.clock_timestamp(),
   dropped_by name        not null
 );
+grant select, insert, update, delete on tinydev_impl.dropped_user to tinydev_roles;
+grant select, update on tinydev_impl.instance to tinydev_roles;
 
 reset role;
+
+-- It has more parameters now, and is no longer the one that makes the role.
+drop function if exists tinydev.create_user(text, boolean);
 
 ---- create above / drop below ----

@@ -34,6 +34,8 @@ type Config struct {
 	User             string `split_words:"true" help:"user and workspace; default the login of the operating system"`
 	DatabaseURL      Secret `split_words:"true" help:"serve: the database, as tinydev_server or a superuser"`
 	AdminDatabaseURL Secret `split_words:"true" help:"serve, migrate: the database as a superuser, to install and upgrade"`
+	CACert           string `split_words:"true" help:"serve: file of the certificate authority by which the server logs in as its users, see tinydev ca"`
+	CAKey            string `split_words:"true" help:"serve: file of the authority's key"`
 	PostgresBin      string `split_words:"true" help:"folder of the PostgreSQL server's binaries; default PATH, then the usual places"`
 
 	TLSCert        string   `split_words:"true" help:"file of the certificate; with it HTTPS is spoken"`
@@ -246,6 +248,9 @@ func (c Config) check() error {
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return fault.New(fault.Invalid, "config_invalid", "TINYDEV_TLS_CERT and TINYDEV_TLS_KEY belong together").
 			WithHint("set both, or neither").With("variable", "TINYDEV_TLS_KEY")
+	case (c.CACert == "") != (c.CAKey == ""):
+		return fault.New(fault.Invalid, "config_invalid", "TINYDEV_CA_CERT and TINYDEV_CA_KEY belong together").
+			WithHint("set both, or neither").With("variable", "TINYDEV_CA_KEY")
 	case !c.TLS() && !c.InsecureListen && !isLoopback(host):
 		return fault.New(fault.Invalid, "listen_insecure", "plain HTTP on %s would send tokens and data in the clear", c.Listen).
 			WithHint("listen on 127.0.0.1, or give a certificate (TINYDEV_TLS_CERT and TINYDEV_TLS_KEY); TINYDEV_INSECURE_LISTEN=true allows it where something else keeps strangers out").

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -150,12 +152,21 @@ func alive(ctx context.Context, conn *pgx.Conn) bool {
 // AsUser gives a database URL with another user and without a password; all else in it, such as how TLS is verified, stays.
 // A string of keywords and values becomes another such string. Errors: invalid database_url_invalid.
 func AsUser(database, user string) (string, error) {
+	return change(database, user, nil)
+}
+
+// change gives a database URL with another user, without a password, and with further parameters.
+func change(database, user string, parameters map[string]string) (string, error) {
 	if _, err := parse(database); err != nil {
 		return "", err
 	}
 	if !strings.HasPrefix(database, "postgres://") && !strings.HasPrefix(database, "postgresql://") {
 		quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace
-		return database + " user='" + quote(user) + "' password=''", nil
+		database += " user='" + quote(user) + "' password=''"
+		for _, name := range slices.Sorted(maps.Keys(parameters)) {
+			database += " " + name + "='" + quote(parameters[name]) + "'"
+		}
+		return database, nil
 	}
 	u, err := url.Parse(database)
 	if err != nil {
@@ -165,6 +176,9 @@ func AsUser(database, user string) (string, error) {
 	query := u.Query()
 	query.Set("user", user)
 	query.Del("password")
+	for name, value := range parameters {
+		query.Set(name, value)
+	}
 	// libpq does not read + as a space.
 	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
 	return u.String(), nil

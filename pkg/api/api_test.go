@@ -52,7 +52,7 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 	pool, err := postgres.Open(ctx, url, "test", 8)
 	check(t, err)
 	sessions := postgres.NewSessions(url, pool, postgres.Options{})
-	h.auth, err = auth.New(pool, auth.NewToken(), false)
+	h.auth, err = auth.New(auth.Options{Server: pool, Token: auth.NewToken(), Logger: slog.New(slog.NewTextHandler(h.log, nil))})
 	check(t, err)
 	for _, role := range []string{pgtest.Ann, pgtest.Bob, pgtest.Admin} {
 		h.tokens[role] = auth.NewToken()

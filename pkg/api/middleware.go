@@ -184,17 +184,17 @@ func unescaped(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// authenticate puts the role of a request into its context. Every operation of the API has it.
+// authenticate puts who makes a request into its context. Every operation of the API has it.
 func (s *Service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, _ := unwrap(ctx)
-	role, err := s.auth.Role(ctx.Context(), r)
+	p, err := s.auth.Principal(ctx.Context(), r)
 	if err != nil {
 		// What cannot be written has nobody to read it.
 		_ = huma.WriteErr(s.huma, ctx, fault.KindOf(err).Status(), "", err)
 		return
 	}
-	requestFrom(ctx.Context()).user = role
-	next(huma.WithContext(ctx, auth.WithRole(ctx.Context(), role)))
+	requestFrom(ctx.Context()).user = p.Role
+	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
 }
 
 const (

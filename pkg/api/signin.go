@@ -15,7 +15,9 @@ const loginPath = "/login"
 func (s *Service) signInRoutes() {
 	s.Echo.Use(s.openPrintedAddress)
 	s.Echo.POST("/logout", func(c echo.Context) error {
-		s.auth.SignOut(c.Response(), c.Request())
+		if err := s.auth.SignOut(c.Request().Context(), c.Response(), c.Request()); err != nil {
+			return err
+		}
 		return c.Redirect(http.StatusSeeOther, loginPath)
 	})
 }
@@ -28,8 +30,8 @@ func (s *Service) openPrintedAddress(next echo.HandlerFunc) echo.HandlerFunc {
 		if code == "" || c.Request().URL.Path != "/" || c.Request().Method != http.MethodGet {
 			return next(c)
 		}
-		if err := s.auth.SignInWithCode(c.Response(), code); err != nil {
-			if _, signedIn := s.auth.Role(c.Request().Context(), c.Request()); signedIn != nil {
+		if err := s.auth.SignInWithCode(c.Request().Context(), c.Response(), code); err != nil {
+			if _, signedIn := s.auth.Principal(c.Request().Context(), c.Request()); signedIn != nil {
 				return c.Redirect(http.StatusSeeOther, loginPath+"?reason="+fault.CodeOf(err))
 			}
 		}

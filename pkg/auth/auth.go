@@ -1,18 +1,17 @@
-// Package auth finds the role that a request runs as: from a bearer token, or from the cookie of a page session.
+// Package auth finds who makes a request: from a bearer token, a bearer JWT, or the cookie of a page session.
+//
+// PostgreSQL knows tokens and page sessions, by the SHA-256 of their secrets alone; what is remembered here is remembered for
+// three seconds.
 package auth
 
 import (
 	"context"
 	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,245 +19,265 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/observe"
 	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
 
 const (
-	cacheFor    = 3 * time.Second     // what a revoked token may still do
-	cacheLimit  = 1000                // tokens remembered
-	codeFor     = time.Hour           // how long the printed address can be opened
-	sessionFor  = 30 * 24 * time.Hour // how long a browser stays signed in
-	tokenPrefix = "td_"
+	cacheFor   = 3 * time.Second // what a revoked token may still do
+	cacheLimit = 1000            // tokens remembered
+	warnEvery  = time.Second     // unknown tokens in the log
+	maxToken   = 200             // bytes of a token of ours
+	maxJWT     = 16 << 10        // bytes of somebody else's
 )
+
+// Kinds of principals.
+const (
+	KindToken   = "token"   // a bearer token of ours
+	KindSession = "session" // the cookie of a page session
+	KindJWT     = "jwt"     // a bearer token of an outside identity provider
+)
+
+// Principal is who makes a request, and what they may do at most.
+type Principal struct {
+	Role      string
+	TokenID   int64 // of the token or the page session; 0 is none, such as for a JWT
+	TokenName string
+	Kind      string
+	ReadOnly  bool
+	Scopes    []string  // nil is all; see Permits
+	Expires   time.Time // zero is never
+}
+
+// Verifier checks JWTs of outside identity providers and finds the role of who is meant.
+type Verifier interface {
+	// Verify gives a principal of kind jwt. Errors: unauthentic or forbidden when the JWT does not let in; unavailable when that
+	// cannot be told now.
+	Verify(ctx context.Context, jwt string) (Principal, error)
+}
+
+// Options are what an Auth needs.
+type Options struct {
+	// Server is the pool of tinydev_server.
+	Server *pgxpool.Pool
+	// Token is the installation's first token; the name of the cookie is derived from it.
+	Token string
+	// Secure is set under TLS.
+	Secure bool
+	// JWT checks bearer tokens that are not ours; nil refuses them.
+	JWT Verifier
+	// Logger is told of tokens that nobody has; nil discards.
+	Logger *slog.Logger
+}
 
 // Auth knows tokens, one-time codes and page sessions. Its methods may be called from several goroutines.
 type Auth struct {
 	server *pgxpool.Pool
-	key    []byte // signs cookies
+	jwt    Verifier
+	log    *slog.Logger
 	cookie string
 	secure bool
 	now    func() time.Time
 
-	mu    sync.Mutex
-	cache map[[32]byte]cached
-	codes map[[32]byte]code
-	ended map[string]time.Time // sessions signed out, until they would have expired
+	mu      sync.Mutex
+	cache   map[[32]byte]cached
+	codes   map[[32]byte]code
+	own     map[string]int64 // token_id of what Register put in for a role
+	warned  time.Time        // when an unknown token was logged last
+	unknown int              // those that were not logged since
 }
 
 type cached struct {
-	role  string
-	until time.Time
+	principal Principal
+	until     time.Time
 }
 
-type code = cached
-
-// New makes an Auth. server is the pool of tinydev_server. token is the installation's first token: what signs the cookies is
-// derived from it, so that page sessions survive a restart and end when the token is replaced. secure is set under TLS.
-func New(server *pgxpool.Pool, token string, secure bool) (*Auth, error) {
-	key, err := hkdf.Key(sha256.New, []byte(token), nil, "tinydev page sessions", 32)
-	if err != nil {
-		return nil, fmt.Errorf("derive the key of page sessions: %w", err)
-	}
-	id, err := hkdf.Key(sha256.New, []byte(token), nil, "tinydev cookie name", 4)
+// New makes an Auth.
+func New(o Options) (*Auth, error) {
+	id, err := hkdf.Key(sha256.New, []byte(o.Token), nil, "tinydev cookie name", 4)
 	if err != nil {
 		return nil, fmt.Errorf("derive the name of the cookie: %w", err)
 	}
 	// Browsers send cookies to every port of a host, so each installation has its own name.
 	name := "tinydev_" + hex.EncodeToString(id)
-	if secure {
+	if o.Secure {
 		name = "__Host-" + name
 	}
-	return &Auth{server: server, key: key, cookie: name, secure: secure, now: time.Now,
-		cache: map[[32]byte]cached{}, codes: map[[32]byte]code{}, ended: map[string]time.Time{}}, nil
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Auth{server: o.Server, jwt: o.JWT, log: o.Logger, cookie: name, secure: o.Secure, now: time.Now,
+		cache: map[[32]byte]cached{}, codes: map[[32]byte]code{}, own: map[string]int64{}}, nil
 }
 
-type roleKey struct{}
+type principalKey struct{}
 
-// WithRole gives ctx with the role of its request.
-func WithRole(ctx context.Context, role string) context.Context {
-	return context.WithValue(ctx, roleKey{}, role)
+// WithPrincipal gives ctx with who makes its request. The sessions that are opened with it refuse to write for one who may only read.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	if p.ReadOnly {
+		ctx = postgres.ReadOnly(ctx)
+	}
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// PrincipalFrom gives who makes the request of a context; a zero one when nobody is signed in.
+func PrincipalFrom(ctx context.Context) Principal {
+	p, _ := ctx.Value(principalKey{}).(Principal)
+	return p
 }
 
 // RoleFrom gives the role of a request's context; "" when nobody is signed in.
-func RoleFrom(ctx context.Context) string {
-	role, _ := ctx.Value(roleKey{}).(string)
-	return role
-}
+func RoleFrom(ctx context.Context) string { return PrincipalFrom(ctx).Role }
 
-// Role gives the role that a request speaks for: that of its bearer token, else that of its page cookie.
-// Errors: unauthentic not_signed_in, token_malformed, token_unknown, session_ended; forbidden not_a_user; unavailable database_unavailable.
-func (a *Auth) Role(ctx context.Context, r *http.Request) (string, error) {
-	if header := r.Header.Get("Authorization"); header != "" {
-		scheme, token, _ := strings.Cut(header, " ")
+// Principal gives who makes a request: by its bearer token, else by its page cookie. A revoked token is good for three seconds more.
+// Errors: unauthentic not_signed_in, token_malformed, token_in_query, token_unknown, token_expired, session_ended and those of the
+// Verifier; forbidden not_a_user; unavailable database_unavailable.
+func (a *Auth) Principal(ctx context.Context, r *http.Request) (Principal, error) {
+	if err := noTokenInQuery(r); err != nil {
+		return Principal{}, err
+	}
+	if headers := r.Header.Values("Authorization"); len(headers) > 1 {
+		return Principal{}, malformed("there are %d Authorization headers", len(headers))
+	} else if len(headers) == 1 && headers[0] != "" {
+		scheme, token, _ := strings.Cut(headers[0], " ")
 		if !strings.EqualFold(scheme, "Bearer") {
-			return "", fault.New(fault.Unauthentic, "token_malformed", "the Authorization header is not a bearer token").
-				WithHint("send Authorization: Bearer td_…; tinydev env prints the token")
+			return Principal{}, malformed("the Authorization header is not a bearer token")
 		}
-		return a.TokenRole(ctx, strings.TrimSpace(token))
+		p, err := a.bearer(ctx, strings.TrimSpace(token))
+		a.warnOfUnknown(err, r)
+		return p, err
 	}
-	if cookie, err := r.Cookie(a.cookie); err == nil {
-		role, _, _, ok := a.readSession(cookie.Value)
-		if !ok {
-			return "", fault.New(fault.Unauthentic, "session_ended", "the page's session has ended").WithHint("sign in again with the token that tinydev env prints")
-		}
-		return role, nil
+	if secret, ok := a.cookieOf(r); ok {
+		return a.session(ctx, secret)
 	}
-	return "", fault.New(fault.Unauthentic, "not_signed_in", "who you are is not known").
+	return Principal{}, fault.New(fault.Unauthentic, "not_signed_in", "who you are is not known").
 		WithHint("send Authorization: Bearer td_…; tinydev env prints the token")
 }
 
-// FromCookie reports whether a request would be signed in by a cookie, which a foreign page can make a browser send.
-func (a *Auth) FromCookie(r *http.Request) bool {
-	if r.Header.Get("Authorization") != "" {
-		return false
-	}
-	_, err := r.Cookie(a.cookie)
-	return err == nil
+func malformed(format string, args ...any) *fault.Error {
+	return fault.New(fault.Unauthentic, "token_malformed", format, args...).WithHint("send Authorization: Bearer td_…, once; tinydev env prints the token")
 }
 
-// TokenRole gives the role that a token speaks for; answers are kept for three seconds.
-// Errors: unauthentic token_malformed, token_unknown; forbidden not_a_user; unavailable database_unavailable.
-func (a *Auth) TokenRole(ctx context.Context, token string) (string, error) {
-	if !strings.HasPrefix(token, tokenPrefix) || len(token) > 200 {
-		return "", fault.New(fault.Unauthentic, "token_malformed", "this is not a token of TinyDevCRM").WithHint("a token begins with td_; tinydev env prints it")
+// noTokenInQuery refuses what would stand in logs and in the browser's history.
+func noTokenInQuery(r *http.Request) error {
+	if !strings.Contains(r.URL.RawQuery, "token=") {
+		return nil
 	}
-	sum := sha256.Sum256([]byte(token))
+	query := r.URL.Query()
+	if query.Has("token") || query.Has("access_token") {
+		return fault.New(fault.Unauthentic, "token_in_query", "a token in an address ends up in logs").
+			WithHint("send it as Authorization: Bearer td_…, and revoke this one: tinydev token revoke")
+	}
+	return nil
+}
+
+// bearer gives the principal of a token of ours or of a JWT.
+func (a *Auth) bearer(ctx context.Context, token string) (Principal, error) {
+	if a.jwt != nil && !strings.HasPrefix(token, tokenPrefix) && len(token) <= maxJWT && strings.Count(token, ".") == 2 {
+		return a.jwt.Verify(ctx, token)
+	}
+	return a.ownToken(ctx, token)
+}
+
+// ownToken gives the principal of a token of ours.
+func (a *Auth) ownToken(ctx context.Context, token string) (Principal, error) {
+	if !strings.HasPrefix(token, tokenPrefix) || len(token) > maxToken {
+		return Principal{}, fault.New(fault.Unauthentic, "token_malformed", "this is not a token of TinyDevCRM").
+			WithHint("a token begins with td_; tinydev env prints it")
+	}
+	p, err := a.authenticate(ctx, token)
+	if err == nil && p.Kind != KindToken {
+		return Principal{}, fault.New(fault.Unauthentic, "token_unknown", "this token is not known").WithHint("a page's session is no token")
+	}
+	return p, err
+}
+
+// authenticate asks PostgreSQL whom a secret speaks for; good answers are kept for three seconds, so that nobody can fill the
+// memory by guessing.
+func (a *Auth) authenticate(ctx context.Context, secret string) (Principal, error) {
+	sum := sha256.Sum256([]byte(secret))
 	a.mu.Lock()
 	hit, ok := a.cache[sum]
 	a.mu.Unlock()
-	if ok && a.now().Before(hit.until) {
-		return hit.role, nil
+	if now := a.now(); ok && now.Before(hit.until) {
+		return hit.principal, nil
 	}
-	var role string
-	if err := a.server.QueryRow(ctx, "select tinydev_impl.token_role($1)", hex.EncodeToString(sum[:])).Scan(&role); err != nil {
-		return "", postgres.Fault(err, "")
+	asked := a.now()
+	var p Principal
+	var expires *time.Time
+	err := a.server.QueryRow(ctx, "select token_id, role_name, name, kind, read_only, scopes, expires_at from tinydev_impl.authenticate($1)", hex.EncodeToString(sum[:])).
+		Scan(&p.TokenID, &p.Role, &p.TokenName, &p.Kind, &p.ReadOnly, &p.Scopes, &expires)
+	if err != nil {
+		return Principal{}, postgres.Fault(err, "")
+	}
+	until := asked.Add(cacheFor)
+	if expires != nil {
+		p.Expires = *expires
+		if p.Expires.Before(until) {
+			until = p.Expires
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.cache) >= cacheLimit {
 		clear(a.cache)
 	}
-	a.cache[sum] = cached{role, a.now().Add(cacheFor)}
-	return role, nil
+	a.cache[sum] = cached{p, until}
+	return p, nil
 }
 
-// Register puts a token's SHA-256 into the database under a name; the token of that name before it is good no more.
-// Errors: forbidden not_a_user; unavailable database_unavailable.
-func (a *Auth) Register(ctx context.Context, role, name, token string) error {
-	sum := sha256.Sum256([]byte(token))
-	if _, err := a.server.Exec(ctx, "select tinydev_impl.put_token($1, $2, $3)", role, name, hex.EncodeToString(sum[:])); err != nil {
-		return fmt.Errorf("store the token: %w", postgres.Fault(err, ""))
-	}
-	return nil
-}
-
-// NewCode makes a one-time code that signs in as role; it is good once and for an hour.
-func (a *Auth) NewCode(role string) string {
-	text := random(24)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for sum, c := range a.codes {
-		if a.now().After(c.until) {
-			delete(a.codes, sum)
-		}
-	}
-	a.codes[sha256.Sum256([]byte(text))] = code{role, a.now().Add(codeFor)}
-	return text
-}
-
-// SignInWithCode takes a one-time code and sets the cookie. Errors: unauthentic code_spent.
-func (a *Auth) SignInWithCode(w http.ResponseWriter, text string) error {
-	sum := sha256.Sum256([]byte(text))
-	a.mu.Lock()
-	c, ok := a.codes[sum]
-	delete(a.codes, sum)
-	a.mu.Unlock()
-	if !ok || a.now().After(c.until) {
-		return CodeSpent()
-	}
-	a.SignIn(w, c.role)
-	return nil
-}
-
-// CodeSpent is the fault of a one-time code that does not let in any more.
-func CodeSpent() *fault.Error {
-	return fault.New(fault.Unauthentic, "code_spent", "this address was opened before, or is older than an hour").
-		WithHint("sign in with the token that tinydev env prints")
-}
-
-// SignInWithToken checks a token and sets the cookie. Errors: as TokenRole.
-func (a *Auth) SignInWithToken(ctx context.Context, w http.ResponseWriter, token string) error {
-	role, err := a.TokenRole(ctx, strings.TrimSpace(token))
-	if err != nil {
+// Recheck asks PostgreSQL afresh whether a principal is still good, for what goes on after its request was let in.
+// Errors: unauthentic token_unknown, token_expired; forbidden not_a_user; unavailable database_unavailable.
+func (a *Auth) Recheck(ctx context.Context, p Principal) error {
+	if err := a.expired(p); err != nil {
 		return err
 	}
-	a.SignIn(w, role)
-	return nil
-}
-
-// SignIn sets the cookie of a new page session of role.
-func (a *Auth) SignIn(w http.ResponseWriter, role string) {
-	expires := a.now().Add(sessionFor)
-	a.setCookie(w, a.sign(role, random(12), expires), expires)
-}
-
-// SignOut ends the page session of a request, for whoever copied its cookie too, and takes the cookie back.
-func (a *Auth) SignOut(w http.ResponseWriter, r *http.Request) {
-	if cookie, err := r.Cookie(a.cookie); err == nil {
-		if _, id, expires, ok := a.readSession(cookie.Value); ok {
-			a.mu.Lock()
-			for old, until := range a.ended {
-				if a.now().After(until) {
-					delete(a.ended, old)
-				}
-			}
-			a.ended[id] = expires
-			a.mu.Unlock()
-		}
+	var err error
+	if p.TokenID != 0 {
+		_, err = a.server.Exec(ctx, "select tinydev_impl.require_token($1)", p.TokenID)
+	} else {
+		_, err = a.server.Exec(ctx, "select tinydev_impl.require_session($1)", p.Role)
 	}
-	a.setCookie(w, "", time.Unix(1, 0))
+	return postgres.Fault(err, "")
 }
 
-func (a *Auth) setCookie(w http.ResponseWriter, value string, expires time.Time) {
-	http.SetCookie(w, &http.Cookie{Name: a.cookie, Value: value, Path: "/", Expires: expires, HttpOnly: true, Secure: a.secure, SameSite: http.SameSiteStrictMode})
-}
-
-// A cookie is role, session id and expiry, each without a dot, and their HMAC.
-func (a *Auth) sign(role, id string, expires time.Time) string {
-	body := base64.RawURLEncoding.EncodeToString([]byte(role)) + "." + id + "." + strconv.FormatInt(expires.Unix(), 36)
-	return body + "." + a.mac(body)
-}
-
-func (a *Auth) mac(body string) string {
-	h := hmac.New(sha256.New, a.key)
-	h.Write([]byte(body))
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
-}
-
-func (a *Auth) readSession(value string) (role, id string, expires time.Time, ok bool) {
-	at := strings.LastIndexByte(value, '.')
-	if at < 0 || subtle.ConstantTimeCompare([]byte(a.mac(value[:at])), []byte(value[at+1:])) != 1 {
-		return "", "", expires, false
+func (a *Auth) expired(p Principal) error {
+	if p.Expires.IsZero() || a.now().Before(p.Expires) {
+		return nil
 	}
-	parts := strings.Split(value[:at], ".")
-	if len(parts) != 3 {
-		return "", "", expires, false
+	return fault.New(fault.Unauthentic, "token_expired", "this token expired at %s", p.Expires.UTC().Format("2006-01-02 15:04 UTC")).
+		WithHint("make another: tinydev token create")
+}
+
+// warnOfUnknown logs the guessing of tokens, at most once a second.
+func (a *Auth) warnOfUnknown(err error, r *http.Request) {
+	if fault.CodeOf(err) != "token_unknown" {
+		return
 	}
-	name, err1 := base64.RawURLEncoding.DecodeString(parts[0])
-	seconds, err2 := strconv.ParseInt(parts[2], 36, 64)
-	expires = time.Unix(seconds, 0)
 	a.mu.Lock()
-	_, ended := a.ended[parts[1]]
-	a.mu.Unlock()
-	if err1 != nil || err2 != nil || ended || !a.now().Before(expires) {
-		return "", "", expires, false
+	a.unknown++
+	n, now := a.unknown, a.now()
+	due := now.Sub(a.warned) >= warnEvery
+	if due {
+		a.warned, a.unknown = now, 0
 	}
-	return string(name), parts[1], expires, true
+	a.mu.Unlock()
+	if due {
+		a.log.Warn("a token that nobody has was shown", observe.KeyRemote, r.RemoteAddr, "times", n)
+	}
 }
 
-// random gives n random bytes as text that needs no escaping in a URL.
-func random(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return base64.RawURLEncoding.EncodeToString(b)
+// Register makes the token of a data directory known under a name; the token of that name before it is good no more, nor are the
+// pages that were opened with it. Nothing changes when it is known already. One-time codes of the role sign in by it.
+// Errors: forbidden not_a_user; unavailable database_unavailable.
+func (a *Auth) Register(ctx context.Context, role, name, token string) error {
+	sum, prefix := Stored(token)
+	var id int64
+	if err := a.server.QueryRow(ctx, "select tinydev_impl.register_token($1, $2, $3, $4)", role, name, sum, prefix).Scan(&id); err != nil {
+		return fmt.Errorf("store the token: %w", postgres.Fault(err, ""))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.own[role] = id
+	return nil
 }

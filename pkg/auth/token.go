@@ -1,6 +1,10 @@
 package auth
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +16,25 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
 
+const tokenPrefix = "td_"
+
 var tokenPattern = regexp.MustCompile(`^td_[A-Za-z0-9_-]{43}$`)
 
 // NewToken makes a token: td_ and 32 random bytes.
 func NewToken() string { return tokenPrefix + random(32) }
+
+// Stored gives what the database keeps of a token: its SHA-256 in hexadecimal, and the beginning by which a person knows it again.
+func Stored(token string) (sum, prefix string) {
+	s := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(s[:]), token[:min(len(token), len(tokenPrefix)+4)]
+}
+
+// random gives n random bytes as text that needs no escaping in a URL.
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
 
 // KeptToken gives the token in a file, which is made (0600) with a new token when it is not there.
 // Errors: invalid token_file_invalid when the file holds something else.

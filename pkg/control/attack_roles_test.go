@@ -167,7 +167,7 @@ func TestWhoGetsASession(t *testing.T) {
 		}
 	}
 	for _, name := range append(names, "tinydev_superuser", "tinydev_owner", "tinydev_server") {
-		if _, err := db.Conn("tinydev_server").Exec(ctx, "select tinydev_impl.put_token($1, 'x', repeat('a', 64))", name); fault.CodeOf(postgres.Fault(err, "")) != "not_a_user" {
+		if _, err := db.Conn("tinydev_server").Exec(ctx, "select tinydev_impl.register_token($1, 'x', repeat('a', 64), 'td_')", name); fault.CodeOf(postgres.Fault(err, "")) != "not_a_user" {
 			t.Errorf("%q gets a token: %v", name, err)
 		}
 	}

@@ -114,7 +114,7 @@ func TestAuditOfOurTables(t *testing.T) {
 	db := pgtest.DB(t)
 	server, super, bob := db.Conn("tinydev_server"), db.Superuser(), db.Conn(pgtest.Bob)
 	secret := strings.Repeat("ab", 32)
-	run(t, server, fmt.Sprintf("select tinydev_impl.put_token('bob', 'laptop', '%s')", secret), fmt.Sprintf("select tinydev_impl.put_token('bob', 'laptop', '%s')", strings.Repeat("cd", 32)))
+	run(t, server, fmt.Sprintf("select tinydev_impl.register_token('bob', 'laptop', '%s', 'td_')", secret), fmt.Sprintf("select tinydev_impl.register_token('bob', 'laptop', '%s', 'td_')", strings.Repeat("cd", 32)))
 	run(t, super, "update tinydev_impl.token set last_used_at = now()", // nobody did this
 		"insert into tinydev_impl.trust (role_name, owner_name) values ('bob', 'eve')",
 		"insert into tinydev_impl.user_limit (role_name, page_rows) values ('bob', 7)",
@@ -125,7 +125,8 @@ func TestAuditOfOurTables(t *testing.T) {
 	got := pgtest.Value[[]string](t, super, "select array_agg(concat_ws(' ', actor, door, action, subject, detail - array['token_id', 'created_at', 'trusted_at', 'linked_at', 'read_only', 'prefix', 'kind', 'scopes', 'parent_id', 'expires_at', 'last_used_at', 'created_by', 'name'])::text order by audit_id) from tinydev_impl.audit")
 	want := []string{
 		`tinydev_server server token.created bob/laptop {"role_name": "bob"}`,
-		`tinydev_server server token.changed bob/laptop {"secret": "replaced"}`,
+		`tinydev_server server token.removed bob/laptop {"role_name": "bob"}`,
+		`tinydev_server server token.created bob/laptop {"role_name": "bob"}`,
 		`tinydev_superuser sql trust.created eve {"role_name": "bob", "owner_name": "eve"}`,
 		`tinydev_superuser sql user_limit.created bob {"page_rows": 7, "role_name": "bob", "running_jobs": null, "statement_seconds": null}`,
 		`tinydev_superuser sql settings.changed {"page_rows": 8}`,

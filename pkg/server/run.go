@@ -40,8 +40,9 @@ type server struct {
 	user     string
 	listener net.Listener
 	out      io.Writer
-	url      string // as tinydev_server
-	userURL  string // as the user, for psql
+	url      string           // as tinydev_server
+	userURL  string           // as the user, for psql
+	signer   *postgres.Signer // nil where the role's name alone opens the way
 
 	pool     *pgxpool.Pool
 	sessions *postgres.Sessions
@@ -58,6 +59,8 @@ type running struct {
 	DatabaseURL string `json:"database_url"`
 	PID         int    `json:"pid"`
 	User        string `json:"user"`
+	CACert      string `json:"ca_cert,omitempty"` // with these, database_url needs a certificate
+	CAKey       string `json:"ca_key,omitempty"`
 }
 
 // run starts what needs the database, serves until ctx ends, and stops in the reverse order.
@@ -124,10 +127,15 @@ func (s *server) assemble(ctx context.Context) error {
 	} else if n > 0 {
 		s.log.Info("removed files that a killed server left in the spool", "files", n)
 	}
-	if s.pool, err = postgres.Open(ctx, s.url, "tinydev server", serverConnections); err != nil {
+	login := addresses{signer: s.signer}.credentials()
+	if s.pool, err = postgres.Open(ctx, s.url, "tinydev server", serverConnections, login...); err != nil {
 		return err
 	}
-	s.sessions = postgres.NewSessions(s.url, s.pool, postgres.Options{})
+	var options postgres.Options
+	if s.signer != nil {
+		options.Credential = s.signer.Credential
+	}
+	s.sessions = postgres.NewSessions(s.url, s.pool, options)
 	if err := s.build(ctx, token, spool); err != nil {
 		s.close()
 		return err
@@ -136,7 +144,7 @@ func (s *server) assemble(ctx context.Context) error {
 }
 
 func (s *server) build(ctx context.Context, token, spool string) (err error) {
-	if s.auth, err = auth.New(s.pool, token, s.cfg.TLS()); err != nil {
+	if s.auth, err = auth.New(auth.Options{Server: s.pool, Token: token, Secure: s.cfg.TLS(), Logger: s.log}); err != nil {
 		return err
 	}
 	if err := s.auth.Register(ctx, s.user, tokenName(s.cfg.DataDir), token); err != nil {
@@ -240,7 +248,11 @@ func (s *server) announce() error {
 	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false) // an address is to be read by people and by sed
-	if err := encoder.Encode(running{URL: s.address(), DatabaseURL: s.userURL, PID: os.Getpid(), User: s.user}); err != nil {
+	told := running{URL: s.address(), DatabaseURL: s.userURL, PID: os.Getpid(), User: s.user}
+	if s.signer != nil {
+		told.CACert, told.CAKey = s.signer.Files()
+	}
+	if err := encoder.Encode(told); err != nil {
 		return fmt.Errorf("describe the server: %w", err)
 	}
 	if err := auth.WriteFile(s.file("server.json"), text.Bytes()); err != nil {

@@ -44,7 +44,7 @@ func (w *Web) signIn(c echo.Context) error {
 		return v.problem(fmt.Errorf("read the form: %w", err))
 	}
 	next := localPath(c.Request().PostFormValue("next"))
-	err := w.options.Auth.SignInWithToken(v.ctx(), c.Response(), c.Request().PostFormValue("token"))
+	err := w.options.Auth.SignInWithToken(v.ctx(), c.Response(), c.Request(), c.Request().PostFormValue("token"))
 	if kind := fault.KindOf(err); kind == fault.Unauthentic || kind == fault.Forbidden {
 		return v.showLogin(http.StatusUnauthorized, loginPage{Next: next, Problem: v.explain(err, "")})
 	}

@@ -62,7 +62,7 @@ func open(t *testing.T, db *pgtest.Database, role string) *site {
 		}
 	}()
 	s := &site{t: t, db: db, token: auth.NewToken()}
-	if s.auth, err = auth.New(pool, s.token, false); err != nil {
+	if s.auth, err = auth.New(auth.Options{Server: pool, Token: s.token}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.auth.Register(ctx, role, "test", s.token); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
@@ -37,11 +38,11 @@ type Loader interface {
 	Preview(ctx context.Context, options ingest.Options, body io.Reader) (ingest.Preview, error)
 }
 
-// Authenticator says which role a request runs as. A request without valid credentials gets a fault of kind unauthentic.
+// Authenticator says who makes a request. A request without valid credentials gets a fault of kind unauthentic.
 type Authenticator interface {
-	Role(ctx context.Context, r *http.Request) (string, error)
+	Principal(ctx context.Context, r *http.Request) (auth.Principal, error)
 	// SignInWithToken checks a token and sets the cookie; the fault of a bad token is of kind unauthentic or forbidden.
-	SignInWithToken(ctx context.Context, w http.ResponseWriter, token string) error
+	SignInWithToken(ctx context.Context, w http.ResponseWriter, r *http.Request, token string) error
 }
 
 // Options are what the pages need.
@@ -161,14 +162,15 @@ func (w *Web) page(h handler) echo.HandlerFunc {
 		if err := w.sameOrigin(c.Request()); err != nil {
 			return v.problem(err)
 		}
-		role, err := w.options.Auth.Role(v.ctx(), c.Request())
+		who, err := w.options.Auth.Principal(v.ctx(), c.Request())
 		if fault.KindOf(err) == fault.Unauthentic {
 			return v.askForToken()
 		}
 		if err != nil {
 			return v.problem(err)
 		}
-		v.user = w.options.Control.As(role)
+		c.SetRequest(c.Request().WithContext(auth.WithPrincipal(v.ctx(), who)))
+		v.user = w.options.Control.As(who.Role)
 		if err := h(v); err != nil {
 			return v.problem(err)
 		}

@@ -16,4 +16,8 @@ create index token_parent on tinydev_impl.token (parent_id);
 
 reset role;
 
+-- authenticate and register_token take their place.
+drop function if exists tinydev_impl.token_role(text);
+drop function if exists tinydev_impl.put_token(name, text, text);
+
 ---- create above / drop below ----

@@ -59,7 +59,7 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 		check(t, h.auth.Register(ctx, role, "test", h.tokens[role]))
 	}
 	log := slog.New(slog.NewTextHandler(h.log, nil))
-	h.relay = relay.New(pool, url, log)
+	h.relay = relay.New(pool, log)
 	relayed := make(chan struct{})
 	go func() {
 		defer close(relayed)

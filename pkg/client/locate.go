@@ -17,7 +17,9 @@ type Running struct {
 	URL         string `json:"url"`
 	DatabaseURL string `json:"database_url"` // as the first user; holds no password
 	PID         int    `json:"pid"`
-	User        string `json:"user"` // the first user
+	User        string `json:"user"`    // the first user
+	CACert      string `json:"ca_cert"` // files of the authority whose certificates the database asks for; empty where it asks for none
+	CAKey       string `json:"ca_key"`
 }
 
 // ReadRunning reads <data-dir>/server.json. Errors: unavailable server_not_running when there is none; a server that was killed

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -46,8 +47,14 @@ type madeCertificate struct {
 
 // NewSigner makes a signer of the authority in two files. Errors: invalid ca_invalid.
 func NewSigner(certFile, keyFile string, log *slog.Logger) (*Signer, error) {
-	s := &Signer{certFile: certFile, keyFile: keyFile, log: log, now: time.Now}
+	s := &Signer{log: log, now: time.Now}
 	var err error
+	if s.certFile, err = filepath.Abs(certFile); err != nil {
+		return nil, fmt.Errorf("find %s: %w", certFile, err)
+	}
+	if s.keyFile, err = filepath.Abs(keyFile); err != nil {
+		return nil, fmt.Errorf("find %s: %w", keyFile, err)
+	}
 	if s.read, err = readPair(certFile, keyFile); err != nil {
 		return nil, err
 	}
@@ -57,6 +64,9 @@ func NewSigner(certFile, keyFile string, log *slog.Logger) (*Signer, error) {
 	s.made = map[string]madeCertificate{}
 	return s, nil
 }
+
+// Files gives the absolute paths of the authority's files.
+func (s *Signer) Files() (certFile, keyFile string) { return s.certFile, s.keyFile }
 
 // Credential is a Credential: it gives a connection a certificate of role. Nothing is signed for a superuser's name or another
 // role of ours or PostgreSQL's, nor for a connection on which PostgreSQL does not prove who it is. That a role is a user at all

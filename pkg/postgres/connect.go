@@ -149,6 +149,15 @@ func alive(ctx context.Context, conn *pgx.Conn) bool {
 	return conn.Ping(ctx) == nil
 }
 
+// UserOf gives the role as which a database URL logs in. Errors: invalid database_url_invalid.
+func UserOf(database string) (string, error) {
+	cfg, err := parse(database)
+	if err != nil {
+		return "", err
+	}
+	return cfg.ConnConfig.User, nil
+}
+
 // AsUser gives a database URL with another user and without a password; all else in it, such as how TLS is verified, stays.
 // A string of keywords and values becomes another such string. Errors: invalid database_url_invalid.
 func AsUser(database, user string) (string, error) {

@@ -53,7 +53,6 @@ type Event struct {
 // together, because each wait for an answer is time that an event is late.
 type Relay struct {
 	pool *pgxpool.Pool
-	url  string
 	log  *slog.Logger
 
 	head     atomic.Int64
@@ -70,9 +69,9 @@ type Relay struct {
 	done      sync.WaitGroup
 }
 
-// New makes a relay. pool and url log in as tinydev_server; url is for the listening connection, which is the relay's own.
-func New(pool *pgxpool.Pool, url string, log *slog.Logger) *Relay {
-	return &Relay{pool: pool, url: url, log: log, reads: make(chan struct{}, catchUpsAtOne), feeds: map[string]*feed{}}
+// New makes a relay. pool logs in as tinydev_server; the listening connection is made as the pool's are, and beside them.
+func New(pool *pgxpool.Pool, log *slog.Logger) *Relay {
+	return &Relay{pool: pool, log: log, reads: make(chan struct{}, catchUpsAtOne), feeds: map[string]*feed{}}
 }
 
 // Head gives the position of the newest event seen.
@@ -139,7 +138,7 @@ func (r *Relay) serveForEver(ctx context.Context) {
 // serve connects, listens, and works at each wake, until the connection fails or ctx ends.
 func (r *Relay) serve(ctx context.Context) error {
 	news := true // what came while nobody listened
-	conn, err := postgres.Connect(ctx, r.url, "tinydev relay")
+	conn, err := postgres.Beside(ctx, r.pool, "tinydev relay")
 	if err != nil {
 		return err
 	}

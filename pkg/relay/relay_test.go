@@ -28,7 +28,7 @@ func start(t *testing.T, db *pgtest.Database) *relay.Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := relay.New(pool, db.URL("tinydev_server"), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r := relay.New(pool, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -18,21 +18,33 @@ import (
 )
 
 // serverRole is the login of the server.
-const serverRole = "tinydev_server"
+const serverRole = postgres.ServerRole
 
 // databasePatience is how long a start waits for a database that is not up yet.
 const databasePatience = time.Minute
 
-// addresses says how the database is reached; admin is "" where the server may not migrate.
-type addresses struct{ server, admin string }
+// addresses says how the database is reached; admin is "" where the server may not migrate. signer, which may be nil, is for the
+// server and users only.
+type addresses struct {
+	server, admin string
+	signer        *postgres.Signer
+}
+
+// credentials are what the server logs in with, as itself.
+func (a addresses) credentials() []postgres.Credential {
+	if a.signer == nil {
+		return nil
+	}
+	return []postgres.Credential{a.signer.Credential}
+}
 
 // connect opens a connection, waiting for a database that is still starting. Errors: unavailable database_unavailable after a
 // minute; at once what waiting does not heal.
-func connect(ctx context.Context, url, name string, log *slog.Logger) (*pgx.Conn, error) {
+func connect(ctx context.Context, url, name string, log *slog.Logger, credentials ...postgres.Credential) (*pgx.Conn, error) {
 	deadline := time.Now().Add(databasePatience)
 	said := false
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		conn, err := postgres.Connect(ctx, url, name)
+		conn, err := postgres.Connect(ctx, url, name, credentials...)
 		if err == nil || fault.CodeOf(err) != "database_unavailable" || ctx.Err() != nil {
 			return conn, err
 		}
@@ -59,15 +71,26 @@ func resolve(ctx context.Context, cfg config.Config, log *slog.Logger) (addresse
 		return a, fault.New(fault.Invalid, "database_url_missing", "no database is named").
 			WithHint("set TINYDEV_DATABASE_URL, such as postgres://tinydev_server@localhost/tinydev; tinydev up brings a database of its own")
 	}
+	var err error
+	if cfg.CACert != "" {
+		if a.signer, err = postgres.NewSigner(cfg.CACert, cfg.CAKey, log); err != nil {
+			return a, err
+		}
+	}
 	if a.server == "" {
-		var err error
 		a.server, err = postgres.AsUser(a.admin, serverRole)
 		return a, err
 	}
 	if a.admin != "" {
 		return a, nil
 	}
-	conn, err := connect(ctx, a.server, "tinydev start", log)
+	var credentials []postgres.Credential
+	if role, err := postgres.UserOf(a.server); err != nil {
+		return a, err
+	} else if role == serverRole { // a superuser's URL brings what it needs
+		credentials = a.credentials()
+	}
+	conn, err := connect(ctx, a.server, "tinydev start", log, credentials...)
 	if err != nil {
 		return a, err
 	}

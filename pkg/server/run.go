@@ -150,7 +150,7 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	if err := s.auth.Register(ctx, s.user, tokenName(s.cfg.DataDir), token); err != nil {
 		return err
 	}
-	s.relay = relay.New(s.pool, s.url, s.log)
+	s.relay = relay.New(s.pool, s.log)
 	s.metrics = observe.NewMetrics(Version)
 	s.metrics.WatchRelay(s.relay)
 	s.metrics.WatchPool(func() observe.Pool {

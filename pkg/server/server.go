@@ -94,20 +94,20 @@ func Serve(ctx context.Context, cfg config.Config, out io.Writer) error {
 			return startEnded(ctx, err)
 		}
 	}
-	if err := check(ctx, a.server, user, log); err != nil {
+	if err := check(ctx, a, user, log); err != nil {
 		return startEnded(ctx, err)
 	}
 	userURL, err := postgres.AsUser(a.server, user)
 	if err != nil {
 		return err
 	}
-	s := &server{cfg: cfg, log: log, user: user, listener: listener, out: out, url: a.server, userURL: userURL}
+	s := &server{cfg: cfg, log: log, user: user, listener: listener, out: out, url: a.server, userURL: userURL, signer: a.signer}
 	return s.run(ctx)
 }
 
 // check sees to it that the server's login is there, the schema of this version, and the user a user.
-func check(ctx context.Context, url, user string, log *slog.Logger) error {
-	conn, err := connect(ctx, url, "tinydev start", log)
+func check(ctx context.Context, a addresses, user string, log *slog.Logger) error {
+	conn, err := connect(ctx, a.server, "tinydev start", log, a.credentials()...)
 	if err != nil {
 		return fmt.Errorf("log in as the server: %w", err)
 	}

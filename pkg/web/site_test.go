@@ -53,7 +53,7 @@ func open(t *testing.T, db *pgtest.Database, role string) *site {
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Options{})
 	loader := &ingest.Loader{Sessions: sessions, SpoolDir: t.TempDir(), Logger: log}
-	stream := relay.New(pool, db.URL("tinydev_server"), log)
+	stream := relay.New(pool, log)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

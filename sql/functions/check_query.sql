@@ -8,8 +8,11 @@ begin
   if check_query.query is null then
     perform tinydev_lib.fault(422, 'query_invalid', 'there is no query', 'write one, such as: select * from friends');
   end if;
+  perform tinydev_lib.require_no_early_code(check_query.query);
   begin
-    open v_cursor for execute check_query.query;
+    -- Planning may run code of others' (a function in an index, say), so the query is only analysed: a cursor takes one statement, and
+    -- EXPLAIN plans when it is fetched from, which it is not.
+    open v_cursor for execute 'explain declare tinydev_query cursor for ' operator(pg_catalog.||) check_query.query;
     close v_cursor;
   exception when invalid_cursor_definition then
     perform tinydev_lib.fault(422, 'query_invalid', 'the text must be exactly one query that returns rows',
@@ -18,5 +21,5 @@ begin
 end $$;
 
 comment on function tinydev_lib.check_query(text) is
-$$Raises an error unless the text is exactly one statement that returns rows; plans it, does not run it.
+$$Raises an error unless the text is exactly one statement that returns rows; analyses it, does not plan or run it.
 An error of PostgreSQL's own carries its position in this very text.$$;

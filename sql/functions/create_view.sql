@@ -17,7 +17,7 @@ begin
   if create_view.dry_run then
     return pg_catalog.jsonb_build_object('sql', pg_catalog.jsonb_build_array(v_sql operator(pg_catalog.||) ';'));
   end if;
-  execute v_sql;
+  perform tinydev_lib.make_view(v_name, create_view.query);
   return tinydev_lib.created_view(v_name, 'view.created');
 end $$;
 
@@ -25,4 +25,4 @@ comment on function tinydev.create_view(text, text, boolean) is
 $$Makes a materialized view in your workspace from exactly one query, fills it, and records view.created.
 Answers {"name":"ann.bdays_today","columns":[…],"rows":1,"populated":true}; with dry_run makes nothing and answers {"sql":[…]}.
 Example: select tinydev.create_view('adults', 'select * from friends where age >= 18');
-Errors: TD409 name_taken; TD422 query_invalid, name_invalid; TD403 not_your_workspace; errors of PostgreSQL's own with their position in the query.$$;
+Errors: TD409 name_taken; TD422 query_invalid, name_invalid; TD403 not_your_workspace, foreign_code; errors of PostgreSQL's own with their position in the query.$$;

@@ -13,7 +13,10 @@ begin
            'name', v_name, 'kind', r.kind, 'owner', v_owner,
            'columns', tinydev_lib.relation_columns(v_id),
            'populated', r.is_populated, 'row_estimate', r.row_estimate, 'bytes', r.total_bytes, 'comment', r.comment,
-           'query', case when r.kind in ('view', 'materialized view') then rtrim(pg_get_viewdef(v_id, true), ';') end,
+           -- PostgreSQL 12 opens what the view reads to print it, and that may run code.
+           'query', case when r.kind in ('view', 'materialized view')
+                          and (current_setting('server_version_num')::integer >= 130000 or not exists (select from tinydev_lib.foreign_code(v_id, 'refresh')))
+                    then rtrim(pg_get_viewdef(v_id, true), ';') end,
            'indexes', (select coalesce(jsonb_agg(pg_get_indexdef(i.indexrelid) order by i.indexrelid), '[]') from pg_index i where i.indrelid = v_id),
            'concurrently', r.can_refresh_concurrently)
     into v_answer from tinydev.relation r where r.relation_id = v_id;

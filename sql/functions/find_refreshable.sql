@@ -1,11 +1,11 @@
 do $$
 begin
   if pg_catalog.to_regtype('tinydev_lib.refreshable') is null then
-    create type tinydev_lib.refreshable as (view_id oid, full_name text, is_concurrent boolean);
+    create type tinydev_lib.refreshable as (view_id oid, full_name text, is_concurrent boolean, reads_others boolean);
   end if;
 end $$;
 
-comment on type tinydev_lib.refreshable is 'A materialized view that the caller may refresh, and whether CONCURRENTLY.';
+comment on type tinydev_lib.refreshable is 'A materialized view that the caller may refresh, whether CONCURRENTLY, and whether its query may use what is another owner''s.';
 
 create or replace function tinydev_lib.find_refreshable(view text) returns tinydev_lib.refreshable
 language plpgsql stable
@@ -20,8 +20,9 @@ begin
   select c.oid, format('%I.%I', n.nspname, c.relname),
          c.relispopulated and exists (
            select from pg_index i
-            where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null)
-    into v_found.view_id, v_found.full_name, v_found.is_concurrent
+            where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null),
+         tinydev_lib.reads_others(c.oid)
+    into v_found.view_id, v_found.full_name, v_found.is_concurrent, v_found.reads_others
     from tinydev_lib.parse_name(find_refreshable.view) p
     join pg_namespace n on n.nspname = p.workspace
     join pg_class c on c.relnamespace = n.oid and c.relname = p.relation and c.relkind = 'm'

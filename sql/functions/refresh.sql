@@ -37,6 +37,9 @@ begin
     v_view := null;
     begin
       v_view := tinydev_lib.find_refreshable(view);
+      if v_view.reads_others then
+        perform tinydev_lib.require_data(v_view.view_id, 'refresh');
+      end if;
       v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
       v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
       execute pg_catalog.format('refresh materialized view %s%s', case when v_view.is_concurrent then 'concurrently ' end, v_view.full_name);
@@ -66,9 +69,10 @@ begin
       v_failed := true;
     end;
 
-    if v_failed and v_can_commit and v_state not in ('TD403', 'TD422') then
+    -- A view is found before its failure is news: what is not the caller's, or no view, is not.
+    if v_failed and v_can_commit and (v_view.view_id is not null or v_state not in ('TD403', 'TD422')) then
       perform tinydev_lib.record_failure(view, v_view.view_id, pg_catalog.jsonb_build_object(
-        'sqlstate', v_state, 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', cause, 'duration_ms', tinydev_lib.milliseconds_since(v_start)));
+        'sqlstate', v_state, 'code', tinydev_lib.fault_code(v_state, v_detail), 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', cause, 'duration_ms', tinydev_lib.milliseconds_since(v_start)));
       commit;
     end if;
     exit when every_seconds is null or v_state = '57014';
@@ -95,4 +99,4 @@ Inside a transaction of yours it cannot commit, so a failure is raised but leave
 every_seconds repeats it until the minute is over, for a pg_cron older than 1.5; a failed turn is recorded and raised at the end.
 Afterwards current_setting('tinydev.last_refresh') holds the event's data.
 Example: call tinydev.refresh('bdays_today');
-Errors: TD404 view_not_found; TD403 not_owner; TD422 not_a_view, transaction_open; whatever the view's query raises.$$;
+Errors: TD404 view_not_found; TD403 not_owner, foreign_code; TD422 not_a_view, transaction_open; whatever the view's query raises.$$;

@@ -30,12 +30,13 @@ begin
       (select pg_catalog.jsonb_agg(k.statement operator(pg_catalog.||) ';' order by k.n) from pg_catalog.unnest(v_kept) with ordinality k(statement, n)));
   end if;
   foreach v_statement in array v_kept loop
+    if v_statement operator(pg_catalog.=) v_kept[2] then
+      perform tinydev_lib.make_view(v_name, replace_view.query);
+      continue;
+    end if;
     begin
       execute v_statement;
     exception when undefined_column or undefined_function or undefined_object or unique_violation then
-      if v_statement operator(pg_catalog.=) v_kept[2] then
-        raise;
-      end if;
       perform tinydev_lib.fault(422, 'cannot_keep', pg_catalog.format('what %s has cannot be kept: %s', v_name, sqlerrm),
         'drop that index, comment or grant first, or keep the column in the query', pg_catalog.jsonb_build_object('statement', v_statement));
     end;
@@ -46,4 +47,4 @@ end $$;
 comment on function tinydev.replace_view(text, text, boolean) is
 $$Gives a materialized view another query, in one transaction; its indexes, grants, comments and job stay. Answers as tinydev.create_view.
 Refused when other views read it, or when an index, grant or comment is about a column that the new query has not got.
-Errors: TD409 in_use with "dependents"; TD422 cannot_keep with "statement", query_invalid; TD404 view_not_found; TD403 not_owner.$$;
+Errors: TD409 in_use with "dependents"; TD422 cannot_keep with "statement", query_invalid; TD404 view_not_found; TD403 not_owner, foreign_code.$$;

@@ -7,6 +7,14 @@ create table tinydev_impl.trust (
   primary key (role_name, owner_name)
 );
 
+-- The functions make it where it is not there yet.
+do $$
+begin
+  if pg_catalog.to_regtype('tinydev_lib.refreshable') is not null then
+    alter type tinydev_lib.refreshable add attribute reads_others boolean;
+  end if;
+end $$;
+
 reset role;
 
 ---- create above / drop below ----

@@ -37,6 +37,11 @@ begin
     v_pruned := v_pruned + v_batch;
     exit when v_batch < 10000;
   end loop;
+  -- A row that somebody holds is left for the next time.
+  delete from tinydev_impl.token t
+   where t.token_id in (select o.token_id from tinydev_impl.token o
+                         where (o.kind = 'session' and o.expires_at <= clock_timestamp()) or not exists (select from pg_roles r where r.rolname = o.role_name)
+                           for update skip locked);
   perform tinydev_lib.audit_unscheduled();
   delete from tinydev_impl.server_session s
    where not exists (select from pg_stat_activity a where a.pid = s.pid and a.backend_start = s.backend_start);
@@ -52,4 +57,4 @@ end $$;
 
 comment on function tinydev_impl.upkeep() is
 $$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history and the audit, which it tells of jobs
-that were unscheduled in psql.$$;
+that were unscheduled in psql, and removes page sessions that expired and tokens of roles that are gone.$$;

@@ -63,7 +63,7 @@ Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 d
 	root.AddCommand(
 		newUp(), newDown(), newServe(), newMigrate(),
 		newDemo(), newLoad(), newTable(), newView(), newQuery(), newJob(), newEvents(),
-		newAudit(), newEnv(), newPsql(), newConfig(), newVersion(),
+		newUser(), newSettings(), newAudit(), newEnv(), newPsql(), newConfig(), newVersion(),
 	)
 	return root
 }

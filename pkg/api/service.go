@@ -94,6 +94,7 @@ func New(o Options) (*Service, error) {
 	s.jobRoutes()
 	s.eventRoutes()
 	s.auditRoutes()
+	s.userRoutes()
 	s.identityRoutes()
 	if err := s.systemRoutes(); err != nil {
 		return nil, err

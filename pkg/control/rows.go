@@ -109,7 +109,8 @@ func cut(cell []byte) string {
 	return strings.ToValidUTF8(string(cell[:previewCell]), "") + "…"
 }
 
-// PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000), each cell cut at 10 kB.
+// PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000, and no more than the user's
+// page_rows), each cell cut at 10 kB.
 // Errors: invalid query_invalid with fields line, column and position; forbidden read_only; unavailable canceled.
 func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (QueryPreview, error) {
 	p := QueryPreview{Columns: []Column{}, Rows: [][]*string{}}
@@ -118,6 +119,7 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 		return p, err
 	}
 	defer session.Release()
+	limit = min(limit, session.Limits.PageRows)
 	tx, err := session.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return p, postgres.Fault(err, "")

@@ -1,0 +1,88 @@
+package pgtest
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Person is somebody who can sign in at a Provider, with the password login + "-password".
+type Person struct {
+	Subject  string `json:"subject"`
+	Login    string `json:"login"`
+	Name     string `json:"name"` // claim preferred_username
+	Email    string `json:"email"`
+	Verified bool   `json:"verified"`
+}
+
+// Provider is an OpenID Connect provider, a process of its own; see integration/provider. Its clients are "page", with the secret
+// "page-secret", and "public", without one.
+type Provider struct {
+	Issuer string
+	t      testing.TB
+	stop   func()
+}
+
+// StartProvider starts a provider, stopped after the test. lifetime of access tokens is a Go duration, such as "5m".
+func StartProvider(t testing.TB, lifetime string, people ...Person) *Provider {
+	t.Helper()
+	who, err := json.Marshal(people)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "provider")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "github.com/tinydevcrm/tinydevcrm/integration/provider")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the identity provider of the tests: %v\n%s", err, out)
+	}
+	process := exec.Command(binary, "-lifetime", lifetime, "-people", string(who))
+	process.Stderr = os.Stderr
+	input, err := process.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	p := &Provider{t: t, stop: func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		input.Close()
+		_ = process.Wait() // it may have been killed
+	}}
+	t.Cleanup(p.stop)
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		t.Fatalf("start the identity provider of the tests: %v", err)
+	}
+	p.Issuer = strings.TrimSpace(line)
+	return p
+}
+
+// Rotate makes the provider sign with a new key; the one before stays in its key set.
+func (p *Provider) Rotate() {
+	p.t.Helper()
+	answer, err := http.Post(p.Issuer+"/test/rotate", "", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		p.t.Fatalf("rotate: %s", answer.Status)
+	}
+}
+
+// Stop ends the provider.
+func (p *Provider) Stop() { p.stop() }

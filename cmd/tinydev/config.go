@@ -38,7 +38,7 @@ Next: tinydev up --help tells what the settings of the server do.`,
 			})
 		},
 	}
-	settings(cmd, append([]string{"postgres-bin", "database-url", "admin-database-url", "url", "token"}, serverSettings...)...)
+	settings(cmd, append([]string{"postgres-bin", "database-url", "admin-database-url", "ca-cert", "ca-key", "url", "token"}, serverSettings...)...)
 	asJSON(cmd)
 	return cmd
 }

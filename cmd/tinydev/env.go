@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,8 @@ func newEnv() *cobra.Command {
 		GroupID: groupTools,
 		Short:   "Print the address, the token and the database as shell variables",
 		Long: `Prints "export NAME='value'" lines for TINYDEV_URL, TINYDEV_TOKEN and DATABASE_URL of the server that runs on the data
-directory, for curl, psql and other programs. The token is a secret: it is as good as a password.
+directory, for curl, psql and other programs. The token is a secret: it is as good as a password. Where PostgreSQL asks for a
+certificate, one for 24 hours is kept in <data-dir>/client, and DATABASE_URL names it; running this again renews it.
 
 Example:
   eval "$(tinydev env)"
@@ -35,6 +37,12 @@ Example:
 			token, err := client.ReadToken(cfg.DataDir)
 			if err != nil {
 				return err
+			}
+			if running.CACert != "" {
+				running.DatabaseURL, err = withCertificate(running, running.User, filepath.Join(cfg.DataDir, "client"))
+				if err != nil {
+					return err
+				}
 			}
 			answer := struct {
 				URL         string `json:"TINYDEV_URL"`

@@ -61,8 +61,8 @@ Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 d
 		&cobra.Group{ID: groupTools, Title: "Tools:"})
 	root.SetHelpCommandGroupID(groupTools)
 	root.AddCommand(
-		newUp(), newDown(), newServe(), newMigrate(),
-		newDemo(), newLoad(), newTable(), newView(), newQuery(), newJob(), newEvents(),
+		newUp(), newDown(), newServe(), newMigrate(), newCA(),
+		newDemo(), newLoad(), newTable(), newView(), newQuery(), newJob(), newEvents(), newShare(), newUnshare(), newTrust(),
 		newUser(), newSettings(), newAudit(), newEnv(), newPsql(), newConfig(), newVersion(),
 	)
 	return root

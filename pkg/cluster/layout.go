@@ -16,7 +16,7 @@ import (
 )
 
 // ours are the names in a data directory; one of them tells that a folder is one.
-var ours = []string{"postgres", "run", "log", "lock", "spool", "token", "server.json"}
+var ours = []string{"postgres", "run", "log", "lock", "spool", "token", "server.json", "ca", "client"}
 
 // elsewhere is where the data lies when PostgreSQL's user cannot enter the data directory.
 const elsewhere = "/var/lib/tinydev"

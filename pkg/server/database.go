@@ -135,8 +135,8 @@ func install(ctx context.Context, admin string, private bool, user string, cfg c
 	return err
 }
 
-// Migrate installs or upgrades the schema in the database that the configuration names, as a superuser, and changes nothing else
-// in it. Errors: those of schema.Install; invalid database_url_missing; forbidden not_superuser.
+// Migrate installs or upgrades the schema in the database that the configuration names, as a superuser, makes the user if one is
+// named, and changes nothing else in it. Errors: those of schema.Install; invalid database_url_missing; forbidden not_superuser.
 func Migrate(ctx context.Context, cfg config.Config, out io.Writer) error {
 	log, err := logger(cfg)
 	if err != nil {
@@ -150,7 +150,7 @@ func Migrate(ctx context.Context, cfg config.Config, out io.Writer) error {
 		return fault.New(fault.Forbidden, "not_superuser", "migrating needs a superuser, and %s is none", cfg.DatabaseURL).
 			WithHint("set TINYDEV_ADMIN_DATABASE_URL to a superuser's URL")
 	}
-	if err := install(ctx, a.admin, false, "", cfg, log); err != nil {
+	if err := install(ctx, a.admin, false, cfg.User, cfg, log); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "The schema is up to date.")

@@ -20,10 +20,20 @@ const (
 	ExitInterrupted = 130
 )
 
+// Exit is the exit code of a program that ran in our stead and said itself what went wrong.
+type Exit int
+
+// Error implements error.
+func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // ExitCode gives the exit code for an error.
 func ExitCode(err error) int {
 	if err == nil {
 		return ExitDone
+	}
+	var exit Exit
+	if errors.As(err, &exit) {
+		return int(exit)
 	}
 	f := fault.As(err)
 	if f == nil {
@@ -63,6 +73,10 @@ func WithSource(err error, text string) error {
 
 // Error writes an error for a person: what happened, where, and what to do next.
 func Error(w io.Writer, err error) {
+	var exit Exit
+	if errors.As(err, &exit) {
+		return
+	}
 	f := fault.As(err)
 	if f == nil {
 		fmt.Fprintf(w, "error: %s\n", Printable(err.Error()))

@@ -13,13 +13,13 @@ type Identity struct {
 	LinkedAt *time.Time `json:"linked_at,omitempty" doc:"when an administrator linked them, or they first came"`
 }
 
-// LinkIdentity says who a user is at an identity provider, in place of who it was there. Errors: forbidden not_a_user, not_allowed for
-// who is no administrator; conflict identity_in_use; invalid identity_invalid.
+// LinkIdentity says who a user is at an identity provider, in place of who it was there. Errors: forbidden admin_only, not_a_user;
+// conflict identity_in_use; invalid identity_invalid.
 func (u *User) LinkIdentity(ctx context.Context, name, issuer, subject string, dryRun bool) (Change[Identity], error) {
 	return change[Identity](ctx, u, "", "select tinydev.link_identity($1, $2, $3, $4)", name, issuer, subject, dryRun)
 }
 
-// UnlinkIdentity forgets who a user is at an identity provider. Errors: forbidden not_allowed; not_found identity_not_found.
+// UnlinkIdentity forgets who a user is at an identity provider. Errors: forbidden admin_only; not_found identity_not_found.
 func (u *User) UnlinkIdentity(ctx context.Context, name, issuer string, dryRun bool) (Change[Identity], error) {
 	return change[Identity](ctx, u, "", "select tinydev.unlink_identity($1, $2, $3)", name, issuer, dryRun)
 }

@@ -103,16 +103,26 @@ func TestLinkIdentity(t *testing.T) {
 	r.want("s3", "bob", pgtest.Ann, "")
 	r.want("s2", "bob", "bob", "") // was replaced, so it is free for whom it claims to be
 
+	_, err = admin.LinkIdentity(ctx, "eve", loginHost, "s3", false)
+	if f := fault.As(err); f == nil || !strings.Contains(f.Hint, "tinydev.unlink_identity(name => 'Ann'") {
+		t.Errorf("%v", err)
+	}
 	for what, call := range map[string]func() (control.Change[control.Identity], error){
-		"not_allowed":        func() (control.Change[control.Identity], error) { return bob.LinkIdentity(ctx, "bob", loginHost, "s9", false) },
-		"identity_in_use":    func() (control.Change[control.Identity], error) { return admin.LinkIdentity(ctx, "eve", loginHost, "s3", false) },
-		"identity_not_found": func() (control.Change[control.Identity], error) { return admin.UnlinkIdentity(ctx, "eve", loginHost, false) },
+		"admin_only": func() (control.Change[control.Identity], error) {
+			return bob.LinkIdentity(ctx, "bob", loginHost, "s9", false)
+		},
+		"identity_in_use": func() (control.Change[control.Identity], error) {
+			return admin.LinkIdentity(ctx, "eve", loginHost, "s3", false)
+		},
+		"identity_not_found": func() (control.Change[control.Identity], error) {
+			return admin.UnlinkIdentity(ctx, "eve", loginHost, false)
+		},
 	} {
 		if got, err := call(); fault.CodeOf(err) != what {
 			t.Errorf("%s: %+v %v", what, got, err)
 		}
 	}
-	if _, err := bob.UnlinkIdentity(ctx, pgtest.Ann, loginHost, false); fault.CodeOf(err) != "not_allowed" {
+	if _, err := bob.UnlinkIdentity(ctx, pgtest.Ann, loginHost, false); fault.CodeOf(err) != "admin_only" {
 		t.Errorf("%v", err)
 	}
 	for _, role := range []string{"tinydev_superuser", "tinydev_owner", "postgres", "nobody_here", ""} {
@@ -203,8 +213,12 @@ func TestIdentitiesAreTheServersBusiness(t *testing.T) {
 		conn := db.Conn(role)
 		for _, sql := range []string{
 			"select tinydev_impl.resolve_identity('https://login.example.org', 's', 'bob', true)", "select tinydev_impl.create_user_of_identity('x')",
-			"select * from tinydev_impl.identity", "insert into tinydev.identity (name, issuer, subject) values ('bob', 'https://login.example.org', 's')",
+			"select * from tinydev_impl.identity", "select tinydev_lib.put_identity('bob', 'https://login.example.org', 's', false)",
+			"select tinydev_lib.remove_identity('bob', 'https://login.example.org', false)", "insert into tinydev.identity (name, issuer, subject) values ('bob', 'https://login.example.org', 's')",
 		} {
+			if role == pgtest.Admin && strings.Contains(sql, "tinydev_lib.") {
+				continue
+			}
 			if _, err := conn.Exec(ctx, sql); fault.CodeOf(postgres.Fault(err, "")) != "not_allowed" {
 				t.Errorf("%s: %s: %v", role, sql, err)
 			}

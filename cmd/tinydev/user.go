@@ -30,7 +30,7 @@ Example:
   tinydev user drop bob --objects reassign --to ann
 
 In SQL: tinydev.create_user, alter_user, drop_user, set_password, and the view tinydev.user.`,
-		newUserCreate(), newUserList(), newUserShow(), newUserAlter(), newUserDrop(), newUserPassword())
+		newUserCreate(), newUserList(), newUserShow(), newUserAlter(), newUserDrop(), newUserPassword(), newUserLink(), newUserUnlink(), newUserIdentities())
 }
 
 // limitFlags are the limits of a user, by the name of the flag.

@@ -103,7 +103,7 @@ func (s *Service) jobRoutes() {
 }
 
 // next gives the key of a full page's last item; nil when there is no more.
-func next[T any](list []T, limit int, key func(T) int64) *int64 {
+func next[T, K any](list []T, limit int, key func(T) K) *K {
 	if len(list) < limit {
 		return nil
 	}

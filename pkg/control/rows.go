@@ -22,15 +22,23 @@ const (
 
 // WriteRows streams all rows of a table or view to w in a format, with constant memory, and gives their number.
 // before is called once all is known to be well, before the first byte is written.
-// Errors: not_found relation_not_found; forbidden not_readable; invalid format_unknown.
+// Errors: not_found relation_not_found; forbidden not_readable, foreign_code; invalid format_unknown.
 func (u *User) WriteRows(ctx context.Context, name, format string, w io.Writer, before func()) (int64, error) {
 	session, err := u.sessions.Acquire(ctx, u.Role)
 	if err != nil {
 		return 0, err
 	}
 	defer session.Release()
+	tx, err := session.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return 0, postgres.Fault(err, "")
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
 	var full string
-	if err := session.QueryRow(ctx, "select d ->> 'name' from tinydev.describe($1) d", name).Scan(&full); err != nil {
+	if err := tx.QueryRow(ctx, "select d ->> 'name' from tinydev.describe($1) d", name).Scan(&full); err != nil {
+		return 0, postgres.Fault(err, "")
+	}
+	if _, err := tx.Exec(ctx, "select tinydev_lib.require_data($1::text::regclass)", full); err != nil {
 		return 0, postgres.Fault(err, "")
 	}
 	// Nothing leaves before there are 64 KiB or all, so that most failures are still answered as such.
@@ -111,7 +119,7 @@ func cut(cell []byte) string {
 
 // PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000, and no more than the user's
 // page_rows), each cell cut at 10 kB.
-// Errors: invalid query_invalid with fields line, column and position; forbidden read_only; unavailable canceled.
+// Errors: invalid query_invalid with fields line, column and position; forbidden read_only, foreign_code; unavailable canceled.
 func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (QueryPreview, error) {
 	p := QueryPreview{Columns: []Column{}, Rows: [][]*string{}}
 	session, err := u.sessions.Acquire(ctx, u.Role)
@@ -120,7 +128,9 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 	}
 	defer session.Release()
 	limit = min(limit, session.Limits.PageRows)
-	tx, err := session.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	// To see what a query uses takes a temporary view, which a read-only transaction cannot make, be it one of a read-only token. None
+	// of the user's code runs before the transaction is read-only, and then it cannot be made to write again.
+	tx, err := session.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
 	if err != nil {
 		return p, postgres.Fault(err, "")
 	}
@@ -128,8 +138,11 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 	if _, err := tx.Exec(ctx, "set local statement_timeout = '10s'"); err != nil {
 		return p, postgres.Fault(err, "")
 	}
-	if _, err := tx.Exec(ctx, "select tinydev_lib.check_query($1)", query); err != nil {
+	if _, err := tx.Exec(ctx, "select tinydev_lib.require_query($1)", query); err != nil {
 		return p, postgres.Fault(err, query)
+	}
+	if _, err := tx.Exec(ctx, "set transaction read only"); err != nil {
+		return p, postgres.Fault(err, "")
 	}
 	// The extended protocol takes one statement only, and a cursor only a query.
 	if _, err := tx.Exec(ctx, "declare tinydev_preview no scroll cursor for "+query, pgx.QueryExecModeExec); err != nil {

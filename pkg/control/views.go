@@ -9,7 +9,7 @@ import (
 )
 
 // CreateView makes a materialized view and fills it. Errors: conflict name_taken; invalid query_invalid with fields line, column and
-// position in query; forbidden not_your_workspace.
+// position in query; forbidden not_your_workspace, foreign_code with fields owner and runs.
 func (u *User) CreateView(ctx context.Context, name, query string, dryRun bool) (Change[Relation], error) {
 	return change[Relation](ctx, u, query, "select tinydev.create_view($1, $2, $3)", name, query, dryRun)
 }
@@ -43,7 +43,7 @@ type Refreshed struct {
 }
 
 // Refresh refreshes a materialized view now. A failure is recorded as view.failed and returned.
-// Errors: not_found view_not_found; forbidden not_owner; invalid not_a_view; whatever the view's query raises.
+// Errors: not_found view_not_found; forbidden not_owner, foreign_code; invalid not_a_view; whatever the view's query raises.
 func (u *User) Refresh(ctx context.Context, name string, dryRun bool) (Change[Refreshed], error) {
 	var c Change[Refreshed]
 	session, err := u.sessions.Acquire(ctx, u.Role)

@@ -70,7 +70,7 @@ const previewRows = 20
 // first, because types are inferred from every row. A dry run gives the SQL instead and stores nothing. A failure is recorded
 // as table.load_failed. Errors: invalid file_invalid, cell_invalid and the others of Copy, columns_mismatch, name_invalid;
 // too_large file_too_large; storage_full; conflict already_loaded with fields.upload_id, name_taken; not_found table_not_found;
-// forbidden not_writable.
+// forbidden not_writable, foreign_code.
 func (l *Loader) Load(ctx context.Context, role string, req LoadRequest, body io.Reader) (Loaded, []string, error) {
 	start := time.Now()
 	t := loading{role: role, loader: l, req: req, start: start}
@@ -206,7 +206,7 @@ func (t *loading) append(ctx context.Context, body io.Reader) (Loaded, []string,
 		}
 	}
 	if t.req.DryRun {
-		return Loaded{}, []string{t.copySQL(names)}, nil
+		return Loaded{}, []string{t.copySQL(names)}, t.requireData(ctx)
 	}
 	return t.store(ctx, s, columns, func() (int64, string) { return meter.Size(), meter.SHA256() })
 }
@@ -264,7 +264,7 @@ func (t *loading) infer(ctx context.Context, spool *Spool) (*Profile, error) {
 
 // store runs the load in one transaction; measure gives size and SHA-256 once the file was read to its end.
 func (t *loading) store(ctx context.Context, s *Scanner, columns []Column, measure func() (int64, string)) (Loaded, []string, error) {
-	tx, err := t.conn.Begin(ctx)
+	tx, err := t.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return Loaded{}, nil, postgres.Fault(err, "")
 	}
@@ -273,6 +273,8 @@ func (t *loading) store(ctx context.Context, s *Scanner, columns []Column, measu
 		if _, err := tx.Exec(ctx, "select tinydev.create_table($1, $2)", t.name, columns); err != nil {
 			return Loaded{}, nil, postgres.Fault(err, "")
 		}
+	} else if err := t.requireData(ctx); err != nil {
+		return Loaded{}, nil, err
 	}
 	rows, err := Copy(ctx, t.conn, t.table, names(columns), s)
 	if err != nil {
@@ -291,6 +293,13 @@ func (t *loading) store(ctx context.Context, s *Scanner, columns []Column, measu
 		return Loaded{}, nil, postgres.Fault(err, "")
 	}
 	return loaded, nil, nil
+}
+
+// requireData refuses a table whose triggers, defaults or indexes would run code of its owner's with the caller's rights, and in a
+// transaction holds it as it is.
+func (t *loading) requireData(ctx context.Context) error {
+	_, err := t.conn.Exec(ctx, "select tinydev_lib.require_data($1, 'write')", t.id)
+	return postgres.Fault(err, "")
 }
 
 // recordFailure tells of a load that came to nothing. It needs the table, or the workspace of a new one, to be the caller's.

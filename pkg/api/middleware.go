@@ -15,10 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/labstack/echo/v4"
 
-	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/observe"
 )
@@ -182,19 +180,6 @@ func unescaped(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
-}
-
-// authenticate puts who makes a request into its context. Every operation of the API has it.
-func (s *Service) authenticate(ctx huma.Context, next func(huma.Context)) {
-	r, _ := unwrap(ctx)
-	p, err := s.auth.Principal(ctx.Context(), r)
-	if err != nil {
-		// What cannot be written has nobody to read it.
-		_ = huma.WriteErr(s.huma, ctx, fault.KindOf(err).Status(), "", err)
-		return
-	}
-	requestFrom(ctx.Context()).user = p.Role
-	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
 }
 
 const (

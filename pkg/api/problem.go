@@ -51,6 +51,7 @@ var statusByCode = map[string]int{
 	"body_too_large":         http.StatusRequestEntityTooLarge,
 	"media_type_unsupported": http.StatusUnsupportedMediaType,
 	"host_unknown":           http.StatusMisdirectedRequest,
+	"streams_limit":          http.StatusTooManyRequests,
 }
 
 // statusClientGone is logged when nobody is there to read the answer.
@@ -113,7 +114,7 @@ func (p *Problem) headers(set func(name, value string)) {
 	switch p.Status {
 	case http.StatusUnauthorized:
 		set("WWW-Authenticate", `Bearer realm="TinyDevCRM"`)
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		set("Retry-After", "2")
 	}
 }

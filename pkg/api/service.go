@@ -39,6 +39,8 @@ type Options struct {
 	MaxCellBytes int
 	// StallLimit is how long one read or write may wait for a client; 0 is 30 s.
 	StallLimit time.Duration
+	// RecheckEvery is how often an open stream asks whether its token is still good; 0 is 25 s.
+	RecheckEvery time.Duration
 	// Ready says why the server is not ready; nil when it is.
 	Ready func(context.Context) error
 }
@@ -58,6 +60,7 @@ type Service struct {
 	cell    int
 	stall   time.Duration
 	ready   func(context.Context) error
+	streams streams
 	huma    huma.API
 	openapi []byte
 }
@@ -65,9 +68,13 @@ type Service struct {
 // New makes the API with all its routes.
 func New(o Options) (*Service, error) {
 	s := &Service{Echo: echo.New(), control: o.Control, loader: o.Loader, relay: o.Relay, auth: o.Auth, metrics: o.Metrics, log: o.Logger,
-		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit}
+		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit,
+		streams: streams{recheck: o.RecheckEvery, open: map[string]int{}}}
 	if s.stall == 0 {
 		s.stall = defaultStall
+	}
+	if s.streams.recheck == 0 {
+		s.streams.recheck = defaultRecheck
 	}
 	e := s.Echo
 	e.HideBanner, e.HidePort = true, true
@@ -84,7 +91,9 @@ func New(o Options) (*Service, error) {
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.RejectUnknownQueryParameters = true // a misspelt dry_run must not change anything
 	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
-	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "tinydev env prints it"}}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "tinydev env prints it, tinydev token create makes others. " +
+		"A call names the scope that a token needs to have, if it has any: views lets in all calls of the tag views, views:read those that only read. " +
+		"A scope that lets in SQL, such as views, is as good as the user's psql."}}
 	cfg.Security = []map[string][]string{{"token": {}}}
 	s.huma = humaecho.New(e, cfg)
 	s.huma.UseMiddleware(s.authenticate)
@@ -94,8 +103,11 @@ func New(o Options) (*Service, error) {
 	s.jobRoutes()
 	s.eventRoutes()
 	s.auditRoutes()
+	s.sharingRoutes()
 	s.userRoutes()
 	s.identityRoutes()
+	s.tokenRoutes()
+	s.describeAccess()
 	if err := s.systemRoutes(); err != nil {
 		return nil, err
 	}
@@ -137,9 +149,9 @@ func operation(method, path, id, tag, summary string, errors ...int) huma.Operat
 // body wraps what is answered.
 type body[T any] struct{ Body T }
 
-// get registers a call that reads.
+// get registers a call that reads, a GET or a POST.
 func get[I, T any](s *Service, op huma.Operation, read func(ctx context.Context, user *control.User, in *I) (T, error)) {
-	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*body[T], error) {
+	huma.Register(s.huma, reads(op), func(ctx context.Context, in *I) (*body[T], error) {
 		answer, err := read(ctx, s.user(ctx), in)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", op.OperationID, err)

@@ -80,7 +80,7 @@ func (s *Service) uploadRoutes() {
 		s.takes(path, formBody(true))
 	}
 	preview := operation("POST", "/v1/uploads/preview", "preview-upload", "uploads", "Show the columns that would be inferred from a file, and its first rows; nothing is stored", 401, 408, 413, 415, 422)
-	huma.Register(s.huma, preview, s.previewUpload)
+	huma.Register(s.huma, reads(preview), s.previewUpload)
 	s.takes(preview.Path, formBody(false))
 
 	get(s, operation("GET", "/v1/uploads", "list-uploads", "uploads", "List the loads that you may see, newest first", 401),

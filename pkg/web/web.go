@@ -166,6 +166,9 @@ func (w *Web) page(h handler) echo.HandlerFunc {
 		if fault.KindOf(err) == fault.Unauthentic {
 			return v.askForToken()
 		}
+		if err == nil {
+			err = who.Permits(auth.Need{Scope: "pages", Reads: c.Request().Method == http.MethodGet, Whole: true})
+		}
 		if err != nil {
 			return v.problem(err)
 		}

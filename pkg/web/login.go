@@ -19,6 +19,9 @@ const maxLoginBytes = 16 << 10
 type loginPage struct {
 	Next    string // path to go to afterwards, on this server
 	Problem *problem
+
+	SignOnHost string // identity provider that signs in as well; "" for none
+	SignOnPath string // the way there
 }
 
 // login answers GET /login?next=&reason=; reason is the code of what went wrong with the printed address.
@@ -64,6 +67,7 @@ func (v *visit) askForToken() error {
 }
 
 func (v *visit) showLogin(status int, p loginPage) error {
+	p.SignOnHost, p.SignOnPath = v.web.signOnHost(), v.web.signOnPath(p.Next)
 	return v.show(status, "login", "", "Sign in", p)
 }
 

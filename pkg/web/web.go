@@ -43,6 +43,8 @@ type Authenticator interface {
 	Principal(ctx context.Context, r *http.Request) (auth.Principal, error)
 	// SignInWithToken checks a token and sets the cookie; the fault of a bad token is of kind unauthentic or forbidden.
 	SignInWithToken(ctx context.Context, w http.ResponseWriter, r *http.Request, token string) error
+	// SignIn sets the cookie for who was found otherwise.
+	SignIn(ctx context.Context, w http.ResponseWriter, p auth.Principal) error
 }
 
 // Options are what the pages need.
@@ -50,6 +52,8 @@ type Options struct {
 	Control *control.Control
 	Loader  Loader
 	Auth    Authenticator
+	// SignOn is another way to sign in; nil is none.
+	SignOn SignOn
 	// SpoolDir keeps files between their preview and their load; it is made when missing. ingest.CleanSpool empties it.
 	SpoolDir string
 	// UploadLimit is the most bytes of one file; 0 is no limit.
@@ -97,6 +101,7 @@ func (w *Web) Register(e *echo.Echo) {
 	e.GET("/assets/:name", w.asset)
 	e.GET("/login", w.login)
 	e.POST("/login", w.signIn)
+	w.signOnRoutes(e)
 
 	get("/", home)
 

@@ -11,9 +11,9 @@ as $$
       from pg_depend d join pg_operator o on o.oid = d.refobjid
      where d.classid = called_functions.class_id and d.objid = called_functions.object_id and d.refclassid = 'pg_operator'::regclass
     union
-    select m[1]::oid from regexp_matches(called_functions.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') m
+    select m[1]::oid from regexp_matches(called_functions.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') m
     union
-    select o.oprcode from regexp_matches(called_functions.tree, ':opno (\d+)', 'g') m join pg_operator o on o.oid = m[1]::oid
+    select o.oprcode from regexp_matches(called_functions.tree, ':opno ([0-9]+)', 'g') m join pg_operator o on o.oid = m[1]::oid
   )
   select n.id from named n where n.id <> 0
   union

@@ -4,7 +4,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   -- The sequence is a constant in the only call of nextval, so pg_depend tells which it is.
   select count(*) = 1 and bool_and(s.relowner = c.relowner)
-     and bool_and(f.adbin::text ~ (':funcid ' || n.nextval || ' [^{}]*:args \(\{CONST :consttype ' || 'regclass'::regtype::oid || ' '))
+     and bool_and(f.adbin::text ~ (':funcid ' || n.nextval || ' [^{}]*:args [(][{]CONST :consttype ' || 'regclass'::regtype::oid || ' '))
      and bool_and(f.adbin::text !~ (':funcid ' || n.nextval || ' .*:funcid ' || n.nextval || ' '))
     from (select 'nextval(regclass)'::regprocedure::oid as nextval) n
    cross join pg_attrdef f

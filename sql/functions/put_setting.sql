@@ -12,7 +12,7 @@ declare
 begin
   select l.highest into v_highest from tinydev_lib.limit_names() l where l.name = put_setting.name;
   if v_highest is not null then
-    v_number := case when put_setting.value ~ '^\s*\d{1,10}\s*$' then put_setting.value::numeric end;
+    v_number := case when put_setting.value ~ '^[[:space:]]*[0-9]{1,10}[[:space:]]*$' then put_setting.value::numeric end;
     if v_number is null or v_number not between 1 and v_highest then
       perform tinydev_lib.fault(422, 'setting_invalid', format('%s is %L; it has to be a number of 1 to %s', put_setting.name, put_setting.value, v_highest),
         fields => jsonb_build_object('setting', put_setting.name));

@@ -16,8 +16,8 @@ begin
     select v_id union select m.roleid from pg_auth_members m join held h on m.member = h.id
   )
   select r.rolname into v_above from held h join pg_roles r on r.oid = h.id
-   where r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication or r.rolname like 'pg\_%'
-      or (r.rolname like 'tinydev\_%' and r.rolname not in ('tinydev_user', 'tinydev_admin'))
+   where r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication or r.rolname like E'pg\\_%'
+      or (r.rolname like E'tinydev\\_%' and r.rolname not in ('tinydev_user', 'tinydev_admin'))
    order by h.id <> v_id, 1 limit 1;
   if found then
     perform tinydev_lib.fault(403, 'user_privileged', format('%I may do more than a user of TinyDevCRM%s, so only a superuser may change it', require_user.name,

@@ -28,6 +28,14 @@ func run(t testing.TB, conn *pgx.Conn, statements ...string) {
 	}
 }
 
+// unaudited gives a database whose audit is empty: making the test users left entries.
+func unaudited(t testing.TB) *pgtest.Database {
+	t.Helper()
+	db := pgtest.DB(t)
+	run(t, db.Superuser(), "truncate tinydev_impl.audit")
+	return db
+}
+
 // audited gives what the audit holds, oldest first, as "actor door action subject".
 func audited(t testing.TB, db *pgtest.Database) []string {
 	t.Helper()
@@ -52,7 +60,7 @@ func sha(text string) string {
 
 func TestAuditOfDefinitions(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	bob, super := db.Conn(pgtest.Bob), db.Superuser()
 	create := `create table "T 1" (id serial primary key, a text)`
 	run(t, bob, create)
@@ -89,7 +97,7 @@ func TestAuditOfDefinitions(t *testing.T) {
 
 func TestAuditOfGrants(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	bob := db.Conn(pgtest.Bob)
 	run(t, bob, "create table a (x int)", "create table b (x int)", "create function f() returns int language sql as 'select 1'")
 	run(t, db.Superuser(), "truncate tinydev_impl.audit")
@@ -111,7 +119,7 @@ func TestAuditOfGrants(t *testing.T) {
 
 func TestAuditOfOurTables(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	server, super, bob := db.Conn("tinydev_server"), db.Superuser(), db.Conn(pgtest.Bob)
 	secret := strings.Repeat("ab", 32)
 	run(t, server, fmt.Sprintf("select tinydev_impl.register_token('bob', 'laptop', '%s', 'td_')", secret), fmt.Sprintf("select tinydev_impl.register_token('bob', 'laptop', '%s', 'td_')", strings.Repeat("cd", 32)))
@@ -128,7 +136,7 @@ func TestAuditOfOurTables(t *testing.T) {
 		`tinydev_server server token.removed bob/laptop {"role_name": "bob"}`,
 		`tinydev_server server token.created bob/laptop {"role_name": "bob"}`,
 		`tinydev_superuser sql trust.created eve {"role_name": "bob", "owner_name": "eve"}`,
-		`tinydev_superuser sql user_limit.created bob {"page_rows": 7, "role_name": "bob", "running_jobs": null, "statement_seconds": null}`,
+		`tinydev_superuser sql user_limit.created bob {"page_rows": 7, "role_name": "bob", "running_jobs": null, "statement_seconds": null, "idle_transaction_seconds": null}`,
 		`tinydev_superuser sql settings.changed {"page_rows": 8}`,
 		`tinydev_superuser sql identity.created bob {"issuer": "i", "subject": "s", "role_name": "bob"}`,
 		`tinydev_superuser sql token.removed bob/laptop {"role_name": "bob"}`,
@@ -151,7 +159,7 @@ func TestAuditOfOurTables(t *testing.T) {
 
 func TestAuditOfJobs(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	bob, super, server := db.Conn(pgtest.Bob), db.Superuser(), db.Conn("tinydev_server")
 	// pg_cron's functions work where it runs; here its table is what a user's call leads to.
 	run(t, super, `
@@ -194,6 +202,7 @@ update cron.job set schedule = '0 0 * * *' where jobname = 'mine'; delete from c
 func TestAuditDoors(t *testing.T) {
 	t.Parallel()
 	c, db := open(t)
+	run(t, db.Superuser(), "truncate tinydev_impl.audit")
 	ctx := context.Background()
 	must[control.Change[control.Relation]](t)(c.As(pgtest.Ann).CreateTable(ctx, "t", friends, false))
 	wantAudit(t, db, `Ann http create table "Ann".t`)
@@ -257,7 +266,7 @@ func refused(t testing.TB, conn *pgx.Conn, sql string) {
 
 func TestAuditIsClosed(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	run(t, db.Conn(pgtest.Bob), "create table t ()")
 	for _, role := range []string{pgtest.Bob, pgtest.Admin, "tinydev_server"} {
 		conn := db.Conn(role)
@@ -283,10 +292,10 @@ func TestAuditIsClosed(t *testing.T) {
 // TestDefinitionsGoOnWithoutAudit holds that a broken or locked audit stops nobody's work.
 func TestDefinitionsGoOnWithoutAudit(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	bob, super := db.Conn(pgtest.Bob), db.Superuser()
 	run(t, super, "alter function tinydev_impl.audit_ddl() set lock_timeout = '50ms'", "alter function tinydev_impl.audit_drop() set lock_timeout = '50ms'")
-	broken := []string{"alter table tinydev_impl.audit rename to audit_away", "alter table tinydev_impl.audit add column must text not null", "drop function tinydev_impl.door() cascade", "lock table tinydev_impl.audit"}
+	broken := []string{"alter table tinydev_impl.audit rename to audit_away", "alter table tinydev_impl.audit add check (action = '') not valid", "drop function tinydev_impl.door() cascade", "lock table tinydev_impl.audit"}
 	for i, sql := range broken {
 		run(t, super, "begin", sql)
 		if !strings.HasPrefix(sql, "lock") {
@@ -303,7 +312,7 @@ func TestDefinitionsGoOnWithoutAudit(t *testing.T) {
 // TestAuditCannotBeSlipped brings a definition to the edge of the stack, where it might just succeed and its audit just fail.
 func TestAuditCannotBeSlipped(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	eve := db.Conn(pgtest.Eve)
 	run(t, eve, `
 create function deep(n int) returns void language plpgsql as $$
@@ -344,7 +353,7 @@ end $$`)
 
 func TestAuditRetention(t *testing.T) {
 	t.Parallel()
-	db := pgtest.DB(t)
+	db := unaudited(t)
 	super := db.Superuser()
 	run(t, super, "insert into tinydev_impl.audit (at, actor, door, action) select now() - interval '31 days', 'bob', 'sql', 'old' from generate_series(1, 20001)",
 		"insert into tinydev_impl.audit (at, actor, door, action) values (now() - interval '29 days', 'bob', 'sql', 'new')", "update tinydev_impl.instance set audit_retention = '30 days'")
@@ -359,6 +368,7 @@ func TestAuditRetention(t *testing.T) {
 func TestAuditList(t *testing.T) {
 	t.Parallel()
 	c, db := open(t)
+	run(t, db.Superuser(), "truncate tinydev_impl.audit")
 	ctx, admin := context.Background(), c.As(pgtest.Admin)
 	run(t, db.Conn(pgtest.Bob), "create table a ()", "create table b ()", "drop table a")
 	run(t, db.Conn(pgtest.Eve), "create table a ()")

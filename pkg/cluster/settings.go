@@ -53,6 +53,8 @@ func (l layout) settings(port int, cron string, extra map[string]string) map[str
 		"unix_socket_permissions": "0700",
 		"password_encryption":     "scram-sha-256",
 		"max_connections":         "200",
+		// What one session may write beside the data; below 15 only a superuser may set it for one role.
+		"temp_file_limit": "4GB",
 
 		"cluster_name":      "tinydev",
 		"timezone":          "UTC",

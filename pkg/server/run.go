@@ -81,6 +81,7 @@ func (s *server) run(ctx context.Context) error {
 	}()
 	s.awaitRelay(ctx)
 	go s.watchEvents(relaying)
+	go s.watchLimits(relaying)
 
 	httpServer, err := s.httpServer()
 	if err != nil {
@@ -144,7 +145,15 @@ func (s *server) assemble(ctx context.Context) error {
 }
 
 func (s *server) build(ctx context.Context, token, spool string) (err error) {
-	if s.auth, err = auth.New(auth.Options{Server: s.pool, Token: token, Secure: s.cfg.TLS(), Logger: s.log}); err != nil {
+	signOn, err := s.newSignOn(ctx, token)
+	if err != nil {
+		return err
+	}
+	options := auth.Options{Server: s.pool, Token: token, Secure: s.cfg.TLS(), Logger: s.log}
+	if signOn != nil {
+		options.JWT = signOn
+	}
+	if s.auth, err = auth.New(options); err != nil {
 		return err
 	}
 	if err := s.auth.Register(ctx, s.user, tokenName(s.cfg.DataDir), token); err != nil {
@@ -161,13 +170,16 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 		MaxUploadBytes: int64(s.cfg.MaxUploadBytes), MaxSpoolBytes: int64(s.cfg.MaxSpoolBytes)}
 	verbs := control.New(s.sessions)
 	s.api, err = api.New(api.Options{Control: verbs, Loader: loader, Relay: s.relay, Auth: s.auth, Metrics: s.metrics, Logger: s.log, Version: Version,
-		Listen: s.listener.Addr().String(), Hosts: append([]string{s.cfg.Listen}, s.cfg.Hosts...), MaxCellBytes: int(s.cfg.MaxCellBytes), Ready: s.ready})
+		Listen: s.listener.Addr().String(), Hosts: s.hosts(), MaxCellBytes: int(s.cfg.MaxCellBytes), Ready: s.ready})
 	if err != nil {
 		return err
 	}
-	s.pages, err = web.New(web.Options{Control: verbs, Loader: loader, Auth: s.auth, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes),
-		SpoolLimit: int64(s.cfg.MaxSpoolBytes), Logger: s.log})
-	if err != nil {
+	pages := web.Options{Control: verbs, Loader: loader, Auth: s.auth, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes),
+		SpoolLimit: int64(s.cfg.MaxSpoolBytes), Logger: s.log}
+	if signOn != nil {
+		pages.SignOn = signOn
+	}
+	if s.pages, err = web.New(pages); err != nil {
 		return err
 	}
 	s.pages.Register(s.api.Echo)

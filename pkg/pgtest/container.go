@@ -46,14 +46,22 @@ type ContainerOptions struct {
 	BaseImage string
 	// Settings are given to postgres. fsync is off unless set here: a killed process loses nothing.
 	Settings map[string]string
+	// Port, unless 0, gives the container the host's network, and PostgreSQL listens on 127.0.0.1 there.
+	Port int
+	// Prepare, unless nil, puts files into the volume before the start, for the user who runs PostgreSQL.
+	Prepare func(volume string, uid, gid int) error
 }
 
+// containerVolume is where the volume is in the container.
+const containerVolume = "/var/lib/tinydev/postgres"
+
 // Container is a PostgreSQL with pg_cron in a container built from Dockerfile.postgres, pg_cron
-// live in its database tinydev. It has no network: the way in is a Unix socket in a folder that is
+// live in its database tinydev. It has no network unless it is given a port: the way in is a Unix socket in a folder that is
 // shared with the host, where any role may open a session without a password.
 type Container struct {
 	container testcontainers.Container
 	folder    string // on the host; holds data and socket
+	port      string // in the socket's name too
 	docker    client.APIClient
 }
 
@@ -76,11 +84,11 @@ func StartContainer(ctx context.Context, options ContainerOptions) (*Container, 
 	if err != nil {
 		return nil, fmt.Errorf("find the Docker engine: %w", err)
 	}
-	c := &Container{docker: provider.Client()}
+	c := &Container{docker: provider.Client(), port: "5432"}
 	if err := c.sweep(ctx); err != nil {
 		return nil, errors.Join(err, c.docker.Close())
 	}
-	if err := c.start(ctx, image, options.Settings); err != nil {
+	if err := c.start(ctx, image, options); err != nil {
 		logs := c.Logs(ctx)
 		return nil, errors.Join(fmt.Errorf("start a container of %s: %w\n%s", image, err, logs), c.Close())
 	}
@@ -97,13 +105,22 @@ var configureTestcontainers = sync.OnceValue(func() error {
 	return nil
 })
 
-func (c *Container) start(ctx context.Context, image string, settings map[string]string) error {
-	user, err := c.makeFolder()
+func (c *Container) start(ctx context.Context, image string, options ContainerOptions) error {
+	uid, gid, err := c.makeFolder()
 	if err != nil {
 		return err
 	}
-	args := []string{"-c", "fsync=off"}
-	for name, value := range settings {
+	if options.Prepare != nil {
+		if err := options.Prepare(filepath.Join(c.folder, "data"), uid, gid); err != nil {
+			return err
+		}
+	}
+	args, network := []string{"-c", "fsync=off"}, containertypes.NetworkMode("none")
+	if options.Port != 0 {
+		c.port, network = strconv.Itoa(options.Port), "host"
+		args = append(args, "-c", "listen_addresses=127.0.0.1", "-c", "port="+c.port)
+	}
+	for name, value := range options.Settings {
 		args = append(args, "-c", name+"="+value)
 	}
 	c.container, err = testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{
@@ -111,15 +128,16 @@ func (c *Container) start(ctx context.Context, image string, settings map[string
 		ContainerRequest: testcontainers.ContainerRequest{
 			Image:  image,
 			Cmd:    args,
+			Env:    map[string]string{"PGPORT": c.port}, // of the health check
 			Labels: map[string]string{labelProcess: strconv.Itoa(os.Getpid()), labelFolder: c.folder},
 			ConfigModifier: func(config *containertypes.Config) {
-				config.User = user
+				config.User = fmt.Sprintf("%d:%d", uid, gid)
 			},
 			HostConfigModifier: func(host *containertypes.HostConfig) {
-				host.NetworkMode = "none"
+				host.NetworkMode = network
 				host.ShmSize = 256 << 20
 				host.Binds = []string{
-					filepath.Join(c.folder, "data") + ":/var/lib/tinydev/postgres",
+					filepath.Join(c.folder, "data") + ":" + containerVolume,
 					c.SocketDir() + ":/run/tinydev",
 				}
 			},
@@ -131,27 +149,27 @@ func (c *Container) start(ctx context.Context, image string, settings map[string
 
 // makeFolder makes the folders that the container mounts and tells the user it is to run as: who
 // runs the tests, or the image's own user when that is root.
-func (c *Container) makeFolder() (user string, err error) {
+func (c *Container) makeFolder() (uid, gid int, err error) {
 	parent := os.TempDir()
 	if len(parent) > 60 { // a socket's path holds 107 bytes
 		parent = "/tmp"
 	}
 	if c.folder, err = os.MkdirTemp(parent, "tinydev-test-"); err != nil {
-		return "", err
+		return 0, 0, err
 	}
-	uid, gid := os.Getuid(), os.Getgid()
+	uid, gid = os.Getuid(), os.Getgid()
 	if uid == 0 {
 		uid, gid = containerUID, containerUID
 	}
 	for _, dir := range []string{filepath.Join(c.folder, "data"), c.SocketDir()} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
-			return "", err
+			return 0, 0, err
 		}
 		if err := os.Chown(dir, uid, gid); err != nil {
-			return "", err
+			return 0, 0, err
 		}
 	}
-	return fmt.Sprintf("%d:%d", uid, gid), nil
+	return uid, gid, nil
 }
 
 // sweep removes the containers whose test process is gone.
@@ -174,12 +192,12 @@ func (c *Container) sweep(ctx context.Context) error {
 	return nil
 }
 
-// SocketDir is the folder of the Unix socket on the host; the port is 5432.
+// SocketDir is the folder of the Unix socket on the host; the port is 5432 unless another was asked for.
 func (c *Container) SocketDir() string { return filepath.Join(c.folder, "socket") }
 
 // DSN is a connection string for any role, over the socket and without a password.
 func (c *Container) DSN(role, database string) string {
-	q := url.Values{"host": {c.SocketDir()}, "port": {"5432"}, "user": {role}, "dbname": {database}, "sslmode": {"disable"}}
+	q := url.Values{"host": {c.SocketDir()}, "port": {c.port}, "user": {role}, "dbname": {database}, "sslmode": {"disable"}}
 	return "postgres:///?" + q.Encode()
 }
 

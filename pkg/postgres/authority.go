@@ -215,6 +215,21 @@ func certificateExists(file, format string, args ...any) error {
 		WithHint("move it away, with its key, to have another made")
 }
 
+// Keep gives the files of a certificate of role in a folder, ROLE.crt and ROLE.key (mode 0600). One that is there is kept until
+// half of its life is over.
+func (a *Authority) Keep(dir, role string, lifetime time.Duration) (certFile, keyFile string, err error) {
+	certFile, keyFile = filepath.Join(dir, role+".crt"), filepath.Join(dir, role+".key")
+	there, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err == nil && time.Until(there.Leaf.NotAfter) > lifetime/2 && there.Leaf.CheckSignatureFrom(a.cert) == nil {
+		return certFile, keyFile, nil
+	}
+	pair, err := a.Client(role, lifetime)
+	if err != nil {
+		return "", "", err
+	}
+	return pair.Write(dir, role)
+}
+
 // Write stores the pair as NAME.crt and NAME.key (mode 0600) in a folder, over what is there.
 func (p Pair) Write(dir, name string) (certFile, keyFile string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
 
@@ -23,6 +25,8 @@ type problem struct {
 	Column   int64       // in characters, from 1
 	Lists    []namedList // columns that are missing and so on
 	UploadID int64       // the load that brought the same content before
+	Trust    string      // the owner whose code would run with the visitor's rights
+	Here     string      // the page to come back to after trusting
 }
 
 // mistake is one thing wrong in a file. Line is 0 and texts are "" where not known.
@@ -66,13 +70,36 @@ func (v *visit) explain(err error, query string) *problem {
 	for _, list := range []struct{ key, name string }{
 		{"dependents", "Used by"}, {"extra", "Only in the file"}, {"missing", "Needed by the table, not in the file"},
 		{"ambiguous", "Fit more than one column"}, {"generated", "Filled in by PostgreSQL, cannot be loaded"}, {"available", "What there is"},
+		{"code", "Code that would run"}, {"objects", "Owned"}, {"places", "Also in"},
 	} {
 		if items := texts(e.Fields[list.key]); len(items) > 0 {
 			p.Lists = append(p.Lists, namedList{list.name, items})
 		}
 	}
 	p.UploadID = number(e.Fields["upload_id"])
+	switch e.Code {
+	case "foreign_code":
+		p.Trust, _ = e.Fields["owner"].(string)
+		p.Here = v.here()
+	case "token_read_only", "read_only": // the latter is PostgreSQL's own, and has other causes too
+		if e.Code == "token_read_only" || auth.PrincipalFrom(v.ctx()).ReadOnly {
+			p.Message, p.Hint = "You are signed in with a token that only reads.", "Sign out, and in again with another token, to change things."
+		}
+	}
 	return p
+}
+
+// here is the page that the visitor sees: the one that was asked for, or the one whose form was sent.
+func (v *visit) here() string {
+	r := v.Request()
+	if r.Method == http.MethodGet {
+		return localPath(r.URL.RequestURI())
+	}
+	from, err := url.Parse(r.Referer())
+	if err != nil || from.Host != r.Host {
+		return "/"
+	}
+	return localPath(from.RequestURI())
 }
 
 // mistakes reads what ingest says about a file: one place in the fault's own fields, or several in "errors".

@@ -129,6 +129,19 @@ var notices = map[string]string{
 	"resumed":   "The job runs again.",
 	"removed":   "The job is removed; the view stays as it is.",
 	"dropped":   "It is dropped.",
+
+	"user-made":      "The user is made. To come in, it needs a token or a password.",
+	"limited":        "The limits are saved. Those of connections, memory and temporary files hold for new sessions.",
+	"admin-given":    "The user is an administrator now.",
+	"admin-taken":    "The user is no administrator any more.",
+	"unlinked":       "The link is gone.",
+	"settings-saved": "The settings are saved.",
+	"password-set":   "The password is set.",
+	"token-revoked":  "The token is revoked; within seconds nobody comes in with it, nor with the pages that were opened with it.",
+	"trusted":        "Trusted: this owner's code may run with your rights.",
+	"untrusted":      "Trusted no longer.",
+	"shared":         "It is shared.",
+	"unshared":       "It is not shared in that way any more.",
 }
 
 func notice(code, number string) string {

@@ -24,6 +24,7 @@ type viewPage struct {
 	IndexSQL   string // what would let a refresh leave readers alone; "" when it does
 	Mine       bool   // the user owns it and so may change it
 	Fresh      bool   // it was just made, so the next step is a schedule
+	Sharing    sharing
 }
 
 // showView answers GET /view?name=.
@@ -52,6 +53,9 @@ func (v *visit) showView(status int, name string, failed error) error {
 			return err
 		}
 		p.RefreshSQL = plan.SQL
+	}
+	if p.Sharing, err = v.sharing(view, "view"); err != nil {
+		return err
 	}
 	if p.Job, err = v.jobOf(view.Name); err != nil {
 		return err

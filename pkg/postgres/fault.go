@@ -107,7 +107,7 @@ func classify(pg *pgconn.PgError) (fault.Kind, string) {
 func explain(e *fault.Error, pg *pgconn.PgError) {
 	// A cancel and a time-out have one SQLSTATE; only the message tells them apart, where it is in English.
 	if pg.Code == "57014" && strings.Contains(pg.Message, "statement timeout") {
-		e.Code = "statement_timeout"
+		e.Kind, e.Code = fault.Unavailable, "statement_timeout"
 	}
 	if e.Hint != "" {
 		return

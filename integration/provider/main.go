@@ -58,22 +58,13 @@ func (p people) GetUserByUsername(login string) *storage.User {
 func (p people) ExampleClientID() string { return storage.ServiceUserID }
 
 // client is a client of the library's with access tokens that are JWTs, for servers on any port of this machine.
-type client struct{ *storage.Client }
+type client struct{ op.Client }
 
-func (client) AccessTokenType() op.AccessTokenType          { return op.AccessTokenTypeJWT }
-func (client) DevMode() bool                                { return true }
-func (client) IDTokenUserinfoClaimsAssertion() bool         { return true }
-func (client) RedirectURIGlobs() []string                   { return []string{"http://127.0.0.1:*/login/oidc/callback"} }
-func (client) PostLogoutRedirectURIGlobs() []string         { return nil }
-func (client) IsScopeAllowed(string) bool                   { return false }
-func (client) RestrictAdditionalIdTokenScopes() restriction { return all }
-func (client) RestrictAdditionalAccessTokenScopes() restriction {
-	return all
-}
-
-type restriction = func([]string) []string
-
-func all(scopes []string) []string { return scopes }
+func (client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
+func (client) DevMode() bool                        { return true }
+func (client) IDTokenUserinfoClaimsAssertion() bool { return true }
+func (client) RedirectURIGlobs() []string           { return []string{"http://127.0.0.1:*/login/oidc/callback"} }
+func (client) PostLogoutRedirectURIGlobs() []string { return nil }
 
 // store is the library's store in memory with keys that can be changed and tokens of a given life.
 type store struct {
@@ -132,7 +123,7 @@ func (s *store) GetClientByClientID(ctx context.Context, id string) (op.Client, 
 	if err != nil {
 		return nil, err
 	}
-	return client{known.(*storage.Client)}, nil
+	return client{known}, nil
 }
 
 func (s *store) CreateAccessToken(ctx context.Context, request op.TokenRequest) (string, time.Time, error) {

@@ -17,6 +17,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -37,9 +38,11 @@ type issuer struct {
 	keys    []map[string]any // the key set
 	raw     string           // in place of the key set
 	down    bool
+	ill     bool              // the token endpoint answers 502
 	fetches int               // of the key set
 	tokens  map[string]string // code to ID token
-	forms   []map[string][]string
+	forms   []url.Values      // sent to the token endpoint
+	person  map[string]any    // what the endpoint for claims says
 }
 
 var (
@@ -70,7 +73,8 @@ func newIssuer(t *testing.T) *issuer {
 	i := &issuer{t: t, tokens: map[string]string{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%[2]q,"authorization_endpoint":%[3]q,"token_endpoint":%[4]q}`, i.server.URL, i.server.URL+"/keys", i.server.URL+"/authorize", i.server.URL+"/token")
+		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%[2]q,"authorization_endpoint":%[3]q,"token_endpoint":%[4]q,"userinfo_endpoint":%[5]q}`,
+			i.server.URL, i.server.URL+"/keys", i.server.URL+"/authorize", i.server.URL+"/token", i.server.URL+"/person")
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
 		i.mu.Lock()
@@ -82,12 +86,22 @@ func newIssuer(t *testing.T) *issuer {
 		}
 		json.NewEncoder(w).Encode(map[string]any{"keys": i.keys})
 	})
+	mux.HandleFunc("/person", func(w http.ResponseWriter, _ *http.Request) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(i.person)
+	})
 	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		r.ParseForm()
 		i.forms = append(i.forms, r.PostForm)
 		w.Header().Set("Content-Type", "application/json")
+		if i.ill {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
 		id, ok := i.tokens[r.PostFormValue("code")]
 		delete(i.tokens, r.PostFormValue("code"))
 		if !ok {

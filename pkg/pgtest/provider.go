@@ -3,7 +3,9 @@ package pgtest
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,3 +88,27 @@ func (p *Provider) Rotate() {
 
 // Stop ends the provider.
 func (p *Provider) Stop() { p.stop() }
+
+// SignIn does at the provider what a person does who was sent to place and signs in, and gives the address to which the provider sends
+// the browser back.
+func (p *Provider) SignIn(place, login string) *url.URL {
+	p.t.Helper()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	next := func(answer *http.Response, err error) *url.URL {
+		p.t.Helper()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		to, err := answer.Location()
+		if err != nil {
+			text, _ := io.ReadAll(answer.Body)
+			p.t.Fatalf("%s leads nowhere: %s\n%s", answer.Request.URL, answer.Status, text)
+		}
+		return to
+	}
+	form := next(client.Get(place))
+	id := form.Query().Get("authRequestID")
+	back := next(client.PostForm(p.Issuer+"/login/username", url.Values{"id": {id}, "username": {login}, "password": {login + "-password"}}))
+	return next(client.Get(back.String()))
+}

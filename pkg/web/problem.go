@@ -70,7 +70,7 @@ func (v *visit) explain(err error, query string) *problem {
 	for _, list := range []struct{ key, name string }{
 		{"dependents", "Used by"}, {"extra", "Only in the file"}, {"missing", "Needed by the table, not in the file"},
 		{"ambiguous", "Fit more than one column"}, {"generated", "Filled in by PostgreSQL, cannot be loaded"}, {"available", "What there is"},
-		{"code", "Code that would run"}, {"objects", "Owned"}, {"places", "Also in"},
+		{"runs", "Code that would run"}, {"objects", "Owned"}, {"places", "Also in"},
 	} {
 		if items := texts(e.Fields[list.key]); len(items) > 0 {
 			p.Lists = append(p.Lists, namedList{list.name, items})

@@ -53,7 +53,7 @@ var scopes = []scope{
 	{Name: "views", Words: "Make, refresh and read views. A view holds any SQL, so this is as good as your psql."},
 	{Name: "jobs", Words: "Schedule views, pause and look at runs."},
 	{Name: "events", Words: "Read and follow events."},
-	{Name: "grants", Words: "Share tables and views, and trust owners."},
+	{Name: "sharing", Words: "Share tables and views, and trust owners."},
 	{Name: "users", Words: "List users; administrators see the audit."},
 	{Name: "tokens", Words: "List tokens."},
 	{Name: "settings", Words: "See the settings; administrators change them."},
@@ -142,11 +142,14 @@ func (v *visit) showMadeToken(p tokenPage, made control.MadeToken, token string)
 	if made.ExpiresAt != nil {
 		m.Says = "It expires " + ago(v.now, *made.ExpiresAt) + ", at " + stamp(*made.ExpiresAt) + "."
 	}
-	group := "tables"
-	if len(made.Scopes) > 0 {
-		group = made.Scopes[0]
+	list := "tables"
+	if len(made.Scopes) > 0 && !slices.Contains(made.Scopes, list) {
+		list = made.Scopes[0]
 	}
-	m.Curl = "curl -H 'Authorization: Bearer " + token + "' " + shellWord(v.Scheme()+"://"+v.Request().Host+"/v1/"+group)
+	if list == "sharing" {
+		list = "grants"
+	}
+	m.Curl = "curl -H 'Authorization: Bearer " + token + "' " + shellWord(v.Scheme()+"://"+v.Request().Host+"/v1/"+list)
 	return v.show(http.StatusCreated, "made-token", p.section(), "New token", m)
 }
 

@@ -144,38 +144,7 @@ func TestScenarios(t *testing.T) {
 	h.numberJobs()
 	for _, s := range scenarios {
 		t.Run(s.does, func(t *testing.T) {
-			role := s.role
-			switch role {
-			case "":
-				role = pgtest.Ann
-			case "-":
-				role = ""
-			}
-			method, path, _ := strings.Cut(s.call, " ")
-			var got answer
-			if s.form != nil {
-				got = h.load(role, path, s.form...)
-			} else {
-				got = h.call(role, method, path, s.body)
-			}
-			if got.status != s.status {
-				t.Fatalf("%s: %d, not %d: %.2000s", s.call, got.status, s.status, got.body)
-			}
-			if s.status >= 400 {
-				p := got.problem(t)
-				if s.code != "" && p.Code != s.code || p.Code == "" || p.Status != s.status || p.Title == "" || p.Detail == "" ||
-					p.Type != "urn:tinydev:error:"+p.Code || p.RequestID != got.header.Get("X-Request-Id") || got.header.Get("Content-Type") != "application/problem+json" {
-					t.Errorf("not the problem %q: %s", s.code, got.body)
-				}
-			}
-			for _, part := range s.has {
-				if !strings.Contains(got.body, part) {
-					t.Errorf("%s lacks %s: %.2000s", s.call, part, got.body)
-				}
-			}
-			if strings.Contains(got.body, "$schema") {
-				t.Error("the body has a $schema")
-			}
+			h.scenario(t, s)
 		})
 	}
 	t.Run("the events of all this", func(t *testing.T) {
@@ -196,6 +165,43 @@ func TestScenarios(t *testing.T) {
 		if strings.Contains(h.log.String(), secret) {
 			t.Error("the log holds a token")
 		}
+	}
+}
+
+// scenario makes a request and compares its answer.
+func (h *harness) scenario(t *testing.T, s scenario) {
+	t.Helper()
+	role := s.role
+	switch role {
+	case "":
+		role = pgtest.Ann
+	case "-":
+		role = ""
+	}
+	method, path, _ := strings.Cut(s.call, " ")
+	var got answer
+	if s.form != nil {
+		got = h.load(role, path, s.form...)
+	} else {
+		got = h.call(role, method, path, s.body)
+	}
+	if got.status != s.status {
+		t.Fatalf("%s: %d, not %d: %.2000s", s.call, got.status, s.status, got.body)
+	}
+	if s.status >= 400 {
+		p := got.problem(t)
+		if s.code != "" && p.Code != s.code || p.Code == "" || p.Status != s.status || p.Title == "" || p.Detail == "" ||
+			p.Type != "urn:tinydev:error:"+p.Code || p.RequestID != got.header.Get("X-Request-Id") || got.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("not the problem %q: %s", s.code, got.body)
+		}
+	}
+	for _, part := range s.has {
+		if !strings.Contains(got.body, part) {
+			t.Errorf("%s lacks %s: %.2000s", s.call, part, got.body)
+		}
+	}
+	if strings.Contains(got.body, "$schema") {
+		t.Error("the body has a $schema")
 	}
 }
 

@@ -157,7 +157,7 @@ func TestUsersBeyondUsers(t *testing.T) {
 	t.Parallel()
 	c, db := open(t)
 	ctx, admin, super := context.Background(), c.As(pgtest.Admin), db.Superuser()
-	for _, give := range []string{"alter role %s createrole", "alter role %s superuser", "grant pg_execute_server_program to %s", "grant tinydev_roles to %s", "grant tinydev_superuser to %s"} {
+	for _, give := range []string{"alter role %s createrole", "alter role %s superuser", "grant pg_execute_server_program to %s", "grant tinydev_owner to %s", "grant tinydev_superuser to %s"} {
 		name := makeUser(t, c, control.Limits{})
 		run(t, super, fmt.Sprintf(give, name))
 		for verb, err := range map[string]error{

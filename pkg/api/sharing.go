@@ -76,7 +76,7 @@ func (s *Service) sharingRoutes() {
 			list, err := user.Trusts(ctx, in.After, in.Limit)
 			return trustPage{orEmpty(list), next(list, in.Limit, func(t control.Trusted) string { return t.Owner })}, err
 		})
-	change(s, http.StatusCreated, operation("POST", "/v1/trusts", "trust", "sharing", "Let the code of another owner run with your rights", 401, 404, 422),
+	change(s, http.StatusCreated, whole(operation("POST", "/v1/trusts", "trust", "sharing", "Let the code of another owner run with your rights", 401, 404, 422)),
 		func(ctx context.Context, user *control.User, in *trustInput) (control.Change[control.Trusted], error) {
 			return user.Trust(ctx, in.Body.Owner, in.DryRun)
 		})

@@ -31,15 +31,15 @@ func (u *User) WriteRows(ctx context.Context, name, format string, w io.Writer, 
 	defer session.Release()
 	tx, err := session.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
-		return 0, postgres.Fault(err, "")
+		return 0, session.Fault(err, "")
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 	var full string
 	if err := tx.QueryRow(ctx, "select d ->> 'name' from tinydev.describe($1) d", name).Scan(&full); err != nil {
-		return 0, postgres.Fault(err, "")
+		return 0, session.Fault(err, "")
 	}
 	if _, err := tx.Exec(ctx, "select tinydev_lib.require_data($1::text::regclass)", full); err != nil {
-		return 0, postgres.Fault(err, "")
+		return 0, session.Fault(err, "")
 	}
 	// Nothing leaves before there are 64 KiB or all, so that most failures are still answered as such.
 	first := &onFirst{w: w, do: before}
@@ -48,11 +48,11 @@ func (u *User) WriteRows(ctx context.Context, name, format string, w io.Writer, 
 	if format == CSV {
 		tag, err := session.Conn.PgConn().CopyTo(ctx, out, "copy (select * from "+full+") to stdout (format csv, header)")
 		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
+			return 0, fmt.Errorf("read %s: %w", full, session.Fault(err, ""))
 		}
 		n = tag.RowsAffected()
 	} else if n, err = writeJSON(ctx, session.Conn, full, format == JSON, out); err != nil {
-		return n, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
+		return n, fmt.Errorf("read %s: %w", full, session.Fault(err, ""))
 	}
 	if err := out.Flush(); err != nil {
 		return n, err
@@ -122,14 +122,14 @@ func cut(cell []byte) string {
 // Errors: invalid query_invalid with fields line, column and position; forbidden read_only, foreign_code; unavailable canceled.
 func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (QueryPreview, error) {
 	p := QueryPreview{Columns: []Column{}, Rows: [][]*string{}}
-	session, err := u.sessions.Acquire(ctx, u.Role)
+	// To see what a query uses takes a temporary view, which a read-only transaction cannot make, be it one of a read-only token. None
+	// of the user's code runs before the transaction is read-only, and then it cannot be made to write again.
+	session, err := u.sessions.Acquire(postgres.Writable(ctx), u.Role)
 	if err != nil {
 		return p, err
 	}
 	defer session.Release()
 	limit = min(limit, session.Limits.PageRows)
-	// To see what a query uses takes a temporary view, which a read-only transaction cannot make, be it one of a read-only token. None
-	// of the user's code runs before the transaction is read-only, and then it cannot be made to write again.
 	tx, err := session.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
 	if err != nil {
 		return p, postgres.Fault(err, "")

@@ -38,20 +38,29 @@ func ReadOnly(ctx context.Context) context.Context {
 	return context.WithValue(ctx, readOnlyKey{}, true)
 }
 
-func readOnly(ctx context.Context) bool { return ctx.Value(readOnlyKey{}) != nil }
+// Writable takes ReadOnly back, for a caller who has to make something that is rolled back, and makes the transaction read-only
+// before any of the user's code runs in it.
+func Writable(ctx context.Context) context.Context {
+	return context.WithValue(ctx, readOnlyKey{}, false)
+}
 
-// readOnly begins a transaction around all that the session does. A setting for the session would not do: a function of the
-// user's can set it back for the next statement. Out of a transaction nothing that is called leads, and after its first query,
-// nor does `set transaction read write`.
+func readOnly(ctx context.Context) bool {
+	asked, _ := ctx.Value(readOnlyKey{}).(bool)
+	return asked
+}
+
+// readOnly begins a transaction around all that the session does. A setting of the session would not do: a function of the
+// user's can set it back for the next statement. Nothing that is called leads out of a transaction, after its first query
+// `set transaction read write` is refused, and what writes past the check, as pg_cron does, is rolled back.
 func (s *Session) readOnly(ctx context.Context) (err error) {
-	s.reading, err = s.Conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: "begin read only; select"})
+	s.reading, err = s.Conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: "begin isolation level read committed read only; select"})
 	return err
 }
 
 // Begin starts a transaction; a savepoint in a read-only session.
 func (s *Session) Begin(ctx context.Context) (pgx.Tx, error) { return s.BeginTx(ctx, pgx.TxOptions{}) }
 
-// BeginTx starts a transaction with options; a savepoint, whatever they are, in a read-only session.
+// BeginTx starts a transaction with options. In a read-only session it is a savepoint, read committed, whatever they say.
 func (s *Session) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error) {
 	if s.reading != nil {
 		return s.reading.Begin(ctx)

@@ -42,7 +42,7 @@ func ask[T any](ctx context.Context, u *User, userText, query string, args ...an
 	}
 	defer session.Release()
 	if err := session.QueryRow(ctx, query, args...).Scan(&v); err != nil {
-		return v, postgres.Fault(err, userText)
+		return v, session.Fault(err, userText)
 	}
 	return v, nil
 }

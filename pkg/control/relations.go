@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
 
 // Column is a column of a table or view.
@@ -68,11 +66,11 @@ select pg_catalog.format('%I.%I', r.workspace, r.name) as full_name, r.kind, r.o
    and ($2 = '' or (r.workspace, r.name) > (select p.workspace, p.relation from tinydev_lib.parse_name($2) p))
  order by r.workspace, r.name limit $3`, kind, after, limit)
 	if err != nil {
-		return nil, postgres.Fault(err, "")
+		return nil, session.Fault(err, "")
 	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[RelationSummary])
 	if err != nil {
-		return nil, fmt.Errorf("list the relations: %w", postgres.Fault(err, ""))
+		return nil, fmt.Errorf("list the relations: %w", session.Fault(err, ""))
 	}
 	return list, nil
 }

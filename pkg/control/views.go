@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-
-	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
 
 // CreateView makes a materialized view and fills it. Errors: conflict name_taken; invalid query_invalid with fields line, column and
@@ -54,7 +52,7 @@ func (u *User) Refresh(ctx context.Context, name string, dryRun bool) (Change[Re
 	var full, call string
 	err = session.QueryRow(ctx, `select f.full_name, pg_catalog.format('call tinydev.refresh(%L)', f.full_name) from tinydev_lib.find_refreshable($1) f`, name).Scan(&full, &call)
 	if err != nil {
-		return c, postgres.Fault(err, "")
+		return c, session.Fault(err, "")
 	}
 	if dryRun {
 		c.SQL = []string{call + ";"}
@@ -62,11 +60,11 @@ func (u *User) Refresh(ctx context.Context, name string, dryRun bool) (Change[Re
 	}
 	// On its own, so that the procedure can commit the record of a failure.
 	if _, err := session.Exec(ctx, "call tinydev.refresh($1)", full); err != nil {
-		return c, fmt.Errorf("refresh %s: %w", full, postgres.Fault(err, ""))
+		return c, fmt.Errorf("refresh %s: %w", full, session.Fault(err, ""))
 	}
 	var body []byte
 	if err := session.QueryRow(ctx, "select pg_catalog.current_setting('tinydev.last_refresh')").Scan(&body); err != nil {
-		return c, postgres.Fault(err, "")
+		return c, session.Fault(err, "")
 	}
 	if err := json.Unmarshal(body, &c.Made); err != nil {
 		return c, fmt.Errorf("decode the refresh of %s: %w", full, err)

@@ -269,6 +269,10 @@ func (t *loading) store(ctx context.Context, s *Scanner, columns []Column, measu
 		return Loaded{}, nil, postgres.Fault(err, "")
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
+	// A file takes as long as it takes; its size is what is limited.
+	if _, err := tx.Exec(ctx, "set local statement_timeout = 0"); err != nil {
+		return Loaded{}, nil, postgres.Fault(err, "")
+	}
 	if !t.exists {
 		if _, err := tx.Exec(ctx, "select tinydev.create_table($1, $2)", t.name, columns); err != nil {
 			return Loaded{}, nil, postgres.Fault(err, "")

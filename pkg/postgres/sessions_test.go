@@ -525,3 +525,94 @@ func TestNoGoroutineStays(t *testing.T) { // not parallel: others' goroutines wo
 	pool.Close()
 	goleak.VerifyNone(t, known)
 }
+
+// A read-only session stays one, whatever the user's code does in it, and the next session writes again.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	p := open(t, postgres.Options{PerUser: 1})
+	ctx := context.Background()
+	s := p.acquire(pgtest.Eve)
+	for _, sql := range []string{
+		"create table notes (a int)",
+		"create function setting(name text, value text) returns text language plpgsql as $$ begin return set_config(name, value, false); end $$",
+		"create function local_setting(name text, value text) returns text language plpgsql as $$ begin return set_config(name, value, true); end $$",
+		"create function run(sql text) returns void language plpgsql as $$ begin execute sql; end $$",
+		"create function run_caught(sql text) returns void language plpgsql as $$ begin begin execute sql; exception when others then raise; end; end $$",
+		"create procedure leave(sql text) language plpgsql as $$ begin commit; set transaction read write; execute sql; end $$",
+		"select cron.schedule_in_database('eve.k', '* * * * *', 'select 1', current_database())",
+		"create view lift as select setting('default_transaction_read_only', 'off') as a, setting('transaction_read_only', 'on') as b",
+	} {
+		if _, err := s.Exec(ctx, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	s.Release()
+
+	const write = "insert into notes values (1)"
+	for _, attempt := range [][]string{
+		{write},
+		{"select run($$" + write + "$$)"},
+		{"select setting('transaction_read_only', 'off')", write},
+		{"select local_setting('transaction_read_only', 'off')", write},
+		{"select setting('default_transaction_read_only', 'off')", write},
+		{"select * from lift", write},
+		{"select run('set transaction read write')", write},
+		{"select run_caught('set transaction read write')", write},
+		{"set transaction read write", write},
+		{"begin read write", write},
+		{"savepoint a; set transaction read write", write},
+		{"call leave($$" + write + "$$)"},
+		{"do $$ begin commit; set transaction read write; " + write + "; end $$"},
+		{"select tinydev.create_view('v', 'select 1 as a')"},
+		{"select cron.schedule_in_database('eve.j', '* * * * *', 'select 1', current_database())"},
+	} {
+		s, err := p.Acquire(postgres.ReadOnly(ctx), pgtest.Eve)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sql := range attempt {
+			_, err = s.PgConn().Exec(ctx, sql).ReadAll()
+		}
+		if err == nil {
+			t.Errorf("written by %v", attempt)
+		}
+		s.Release()
+	}
+	s, err := p.Acquire(postgres.ReadOnly(ctx), pgtest.Eve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = s.Exec(ctx, "select cron.unschedule('eve.k')") // whether it is refused depends on pg_cron's version
+	s.Release()
+	if s, err = p.Acquire(postgres.ReadOnly(ctx), pgtest.Eve); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, write); fault.CodeOf(s.Fault(err, "")) != "read_only" || fault.KindOf(s.Fault(err, "")) != fault.Forbidden {
+		t.Errorf("%v, want read_only", err)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Error(err)
+	}
+	if n := pgtest.Value[int](t, s, "select count(*)::int from notes"); n != 0 {
+		t.Errorf("%d rows after the savepoint", n)
+	}
+	kept := s.PgConn().PID()
+	s.Release()
+	if s, err = p.Acquire(postgres.Writable(postgres.ReadOnly(ctx)), pgtest.Eve); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	if _, err := s.Exec(ctx, write); err != nil {
+		t.Errorf("the next session cannot write: %v", err)
+	}
+	if pid(t, s) != kept {
+		t.Error("the session was not kept")
+	}
+	if n := pgtest.Value[int](t, s, "select (select count(*) from notes)::int + (select count(*) from cron.job where jobname = 'eve.j')::int + (select 1 - count(*) from cron.job where jobname = 'eve.k')::int + (select count(*) from pg_matviews where schemaname = 'eve')::int"); n != 1 {
+		t.Errorf("%d things were written, want the one row at last", n)
+	}
+}

@@ -2,212 +2,99 @@ package control_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
-	"log/slog"
-	"os"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/tinydevcrm/tinydevcrm/pkg/cluster"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
 	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
 
-// ended is what enforce_limits answers.
-type ended struct {
-	Sessions []struct {
-		PID  int    `json:"pid"`
-		User string `json:"user"`
-		Why  string `json:"why"`
-	} `json:"sessions"`
-	Jobs []struct {
-		JobID int64  `json:"job_id"`
-		User  string `json:"user"`
-	} `json:"jobs"`
-}
-
-func enforce(t *testing.T, server pgtest.Querier) ended {
-	t.Helper()
-	var e ended
-	if err := json.Unmarshal(pgtest.Value[[]byte](t, server, "select tinydev_impl.enforce_limits()"), &e); err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-// TestLimitsOfIdleTransactions holds that a transaction ends although its user lifted PostgreSQL's own time-out.
-func TestLimitsOfIdleTransactions(t *testing.T) {
+// A refresh that takes longer than a request may is cut, says how long that is, and is on record as any other failure.
+func TestLongRefreshIsCut(t *testing.T) {
 	t.Parallel()
 	c, db := open(t)
-	ctx := context.Background()
-	server := db.Conn("tinydev_server")
-	name := makeUser(t, c, control.Limits{IdleTransactionSeconds: number(1)})
-	idle, busy, free := db.Conn(name), db.Conn(name), db.Conn(pgtest.Bob)
-	run(t, idle, "alter role "+name+" reset all", "set idle_in_transaction_session_timeout = 0", "begin", "select 1")
-	run(t, free, "begin", "select 1")
-	run(t, busy, "select 1")
-	var first ended
-	pgtest.Eventually(t, 30*time.Second, "the idle transaction ends", func() bool {
-		first = enforce(t, server)
-		return len(first.Sessions) > 0
-	})
-	if len(first.Sessions) != 1 || first.Sessions[0].User != name || first.Sessions[0].Why != "idle" {
-		t.Errorf("%+v", first)
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	exec(t, db.Superuser(), `insert into tinydev_impl.user_limit (role_name, statement_seconds) values ('Ann', 1)`)
+	exec(t, db.Conn(pgtest.Ann), "create table knob as select 0 as seconds")
+	must[control.Change[control.Relation]](t)(ann.CreateView(ctx, "slow", "select pg_sleep(seconds)::text as a from knob", false))
+	exec(t, db.Conn(pgtest.Ann), "update knob set seconds = 600")
+
+	_, err := ann.Refresh(ctx, "slow", false)
+	e := wantFault(t, err, fault.Unavailable, "statement_timeout")
+	if e.Fields["seconds"] != 1 || e.Hint == "" {
+		t.Errorf("%+v", e)
 	}
-	if _, err := idle.Exec(ctx, "select 1"); err == nil {
-		t.Error("the session goes on")
+	if n := pgtest.Value[int](t, db.Superuser(), "select count(*)::int from tinydev_impl.inbox where type = 'view.failed'"); n != 1 {
+		t.Errorf("%d records of the failure, want 1", n)
 	}
-	run(t, busy, "select 1")
-	run(t, free, "commit")
+	exec(t, db.Conn(pgtest.Ann), "create view endless as select pg_sleep(600)::text as a")
+	_, err = ann.WriteRows(ctx, "endless", control.CSV, io.Discard, func() {})
+	wantFault(t, err, fault.Unavailable, "statement_timeout")
 }
 
-// TestLimitsOfRolesThatAreGone holds that neither the sessions nor the jobs of a role that a superuser dropped stay.
-func TestLimitsOfRolesThatAreGone(t *testing.T) {
+// With a token that only reads nothing is changed by any verb, and what reads still does.
+func TestReadOnlyVerbs(t *testing.T) {
 	t.Parallel()
 	c, db := open(t)
-	name := makeUser(t, c, control.Limits{})
-	left := db.Conn(name)
-	run(t, left, "select cron.schedule_in_database('left', '0 0 1 1 *', 'select 1', current_database())")
-	run(t, db.Superuser(), "drop schema "+name+"; drop role "+name)
-	run(t, left, "select 1")
-	got := enforce(t, db.Conn("tinydev_server"))
-	if len(got.Sessions) != 1 || got.Sessions[0].Why != "gone" || len(got.Jobs) != 1 || got.Jobs[0].User != name {
-		t.Errorf("%+v", got)
-	}
-	if _, err := left.Exec(context.Background(), "select 1"); err == nil {
-		t.Error("the session goes on")
-	}
-	if again := enforce(t, db.Conn("tinydev_server")); len(again.Sessions)+len(again.Jobs) != 0 {
-		t.Errorf("again: %+v", again)
-	}
-}
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	reading := postgres.ReadOnly(ctx)
+	must[control.Change[control.Relation]](t)(ann.CreateTable(ctx, "friends", friends, false))
+	must[control.Change[control.Relation]](t)(ann.CreateView(ctx, "v", "select 1 as a", false))
+	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", "0 0 * * *", "", false)).Made
+	before := pgtest.Value[string](t, db.Superuser(), everything)
 
-// TestLimitsOfRunningJobs has eve keep pg_cron busy with 20 jobs that hide themselves as well as they can; bob's job still runs.
-func TestLimitsOfRunningJobs(t *testing.T) {
-	t.Parallel()
-	db := pgtest.Live(t)
-	ctx := context.Background()
-	eve, bob, server, super := db.Conn(pgtest.Eve), db.Conn(pgtest.Bob), db.Conn("tinydev_server"), db.Superuser()
-	run(t, db.Conn(pgtest.Admin), "select tinydev.alter_user('eve', running_jobs => 3)")
-	for i := range 20 {
-		command := "select pg_sleep(300)"
-		switch i % 4 {
-		case 1:
-			command = "set application_name = 'psql'; select pg_sleep(300)"
-		case 2: // does not stop when it is cancelled
-			command = "do $$ begin loop begin perform pg_sleep(300); exception when query_canceled then null; end; end loop; end $$"
-		}
-		run(t, eve, fmt.Sprintf("select cron.schedule('busy %d', '* * * * *', $c$%s$c$)", i, command))
-	}
-	run(t, bob, "create table ran (at timestamptz)", "select cron.schedule('mine', '* * * * *', 'insert into bob.ran values (clock_timestamp())')")
-	running := func() int {
-		return pgtest.Value[int](t, super, `select count(*)::int from pg_stat_activity a where a.usename = 'eve' and a.pid <> $1`, int(eve.PgConn().PID()))
-	}
-	pgtest.Eventually(t, 90*time.Second, "eve's jobs run", func() bool { return running() > 3 })
-	var all ended
-	pgtest.Eventually(t, 90*time.Second, "no more than 3 of eve's jobs run, and bob's did", func() bool {
-		all.Sessions = append(all.Sessions, enforce(t, server).Sessions...)
-		return running() <= 3 && pgtest.Value[int](t, bob, "select count(*)::int from ran") > 0
-	})
-	for _, s := range all.Sessions {
-		if s.User != pgtest.Eve || s.Why != "running_jobs" {
-			t.Errorf("ended %+v", s)
+	for name, act := range map[string]func() error{
+		"create a table": func() error { _, err := ann.CreateTable(reading, "t", friends, false); return err },
+		"drop a table":   func() error { _, err := ann.DropTable(reading, "friends", false); return err },
+		"create a view":  func() error { _, err := ann.CreateView(reading, "w", "select 1 as a", false); return err },
+		"replace a view": func() error { _, err := ann.ReplaceView(reading, "v", "select 2 as a", false); return err },
+		"drop a view":    func() error { _, err := ann.DropView(reading, "v", false); return err },
+		"refresh":        func() error { _, err := ann.Refresh(reading, "v", false); return err },
+		"schedule": func() error {
+			_, err := ann.Schedule(reading, "v", "0 1 * * *", "", false)
+			return err
+		},
+		"alter a job": func() error {
+			_, err := ann.AlterJob(reading, job.JobID, nil, nil, new(bool), false)
+			return err
+		},
+		"unschedule": func() error { _, err := ann.Unschedule(reading, job.JobID, false); return err },
+	} {
+		if err := act(); fault.CodeOf(err) != "read_only" {
+			t.Errorf("%s: %v, want read_only", name, err)
 		}
 	}
-	if n := running(); n < 1 || len(all.Sessions) < 10 {
-		t.Errorf("%d run, %d were ended", n, len(all.Sessions))
-	}
-	if _, err := eve.Exec(ctx, "select 1"); err != nil {
-		t.Errorf("eve's own session: %v", err)
-	}
-	var name string
-	if err := bob.QueryRow(ctx, "select cron.unschedule('mine')::text").Scan(&name); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestDroppedUserAndScheduler drops a user who has jobs, one of them running, and restarts PostgreSQL: a row of cron.job of a role
-// that is gone would stop pg_cron's scheduler then.
-func TestDroppedUserAndScheduler(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	pg := privateCluster(t)
-	if err := pgtest.Install(ctx, pg.URL(cluster.Superuser, cluster.Database)); err != nil {
-		t.Fatal(err)
-	}
-	as := func(role string) *pgx.Conn {
-		conn, err := postgres.Connect(ctx, pg.URL(role, cluster.Database), "test")
-		if err != nil {
-			t.Fatal(err)
+	for name, read := range map[string]func() error{
+		"relations":    func() error { _, err := ann.Relations(reading, control.Tables, "", 10); return err },
+		"a table":      func() error { _, err := ann.DescribeTable(reading, "friends"); return err },
+		"a view":       func() error { _, err := ann.DescribeView(reading, "v"); return err },
+		"jobs":         func() error { _, err := ann.Jobs(reading, 0, 10); return err },
+		"a job":        func() error { _, err := ann.DescribeJob(reading, job.JobID); return err },
+		"runs":         func() error { _, err := ann.Runs(reading, job.JobID, 0, 10); return err },
+		"a schedule":   func() error { _, err := ann.PreviewSchedule(reading, "0 0 * * *", "", 3, nil); return err },
+		"events":       func() error { _, err := ann.ReadEvents(reading, 0, 10, control.EventFilter{}); return err },
+		"uploads":      func() error { _, err := ann.Uploads(reading, 0, 10); return err },
+		"rows as CSV":  func() error { _, err := ann.WriteRows(reading, "v", control.CSV, io.Discard, func() {}); return err },
+		"rows as JSON": func() error { _, err := ann.WriteRows(reading, "v", control.JSON, io.Discard, func() {}); return err },
+		"a query":      func() error { _, err := ann.PreviewQuery(reading, "select * from v", 10); return err },
+		"a dry run":    func() error { _, err := ann.DropView(reading, "v", true); return err },
+	} {
+		if err := read(); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
-		t.Cleanup(func() { _ = conn.Close(ctx) })
-		return conn
 	}
-	eve, admin := as(pgtest.Eve), as(pgtest.Admin)
-	run(t, eve, "create table t as select 1 as a", "select tinydev.create_view('v', 'select * from t')", "select tinydev.schedule('v', '* * * * *')",
-		"select cron.schedule('long', '* * * * *', 'select pg_sleep(300)')")
-	pgtest.Eventually(t, 90*time.Second, "eve's long job runs", func() bool {
-		return pgtest.Value[int](t, admin, "select count(*)::int from pg_stat_activity where usename = 'eve'") > 1
-	})
-	run(t, admin, "select tinydev.drop_user('eve', objects => 'drop')")
-	if n := pgtest.Value[int](t, admin, "select count(*)::int from pg_stat_activity where usesysid is not null and usename is null"); n != 0 {
-		t.Errorf("%d sessions of a role that is gone", n)
-	}
-
-	// The last administrator stays one.
-	_, err := admin.Exec(ctx, "select tinydev.alter_user('admin', admin => false)")
-	if fault.CodeOf(postgres.Fault(err, "")) != "last_admin" {
-		t.Errorf("unmake the last administrator: %v", err)
-	}
-	_, err = as(cluster.Superuser).Exec(ctx, "select tinydev.drop_user('admin')")
-	if fault.CodeOf(postgres.Fault(err, "")) != "last_admin" {
-		t.Errorf("drop the last administrator: %v", err)
-	}
-	run(t, admin, "select tinydev.alter_user('bob', admin => true)", "select tinydev.alter_user('admin', admin => false)")
-	run(t, as(pgtest.Bob), "select tinydev.drop_user('admin')")
-
-	if err := pg.Stop(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := pg.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	bob := as(pgtest.Bob)
-	run(t, bob, "create table ran (at timestamptz)", "select cron.schedule('mine', '* * * * *', 'insert into bob.ran values (clock_timestamp())')")
-	pgtest.Eventually(t, 90*time.Second, "a job runs after the restart", func() bool { return pgtest.Value[int](t, bob, "select count(*)::int from ran") > 0 })
-}
-
-// privateCluster starts a server of its own that can be restarted.
-func privateCluster(t *testing.T) *cluster.Cluster {
-	t.Helper()
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "tinydev-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pg, err := cluster.Open(ctx, cluster.Config{DataDir: dir, Settings: map[string]string{"fsync": "off"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), BinDir: os.Getenv("TINYDEV_POSTGRES_BIN")})
+	_, err := ann.PreviewQuery(reading, "select set_config('transaction_read_only', 'off', true), pg_catalog.nextval('s')", 10)
 	if err == nil {
-		err = pg.Start(ctx)
+		t.Error("a query got out of it")
 	}
-	if err != nil {
-		t.Fatal(err)
+	if after := pgtest.Value[string](t, db.Superuser(), everything); after != before {
+		t.Errorf("changed from %s to %s", before, after)
 	}
-	t.Cleanup(func() {
-		if err := pg.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := pg.Destroy(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return pg
+	must[control.Change[control.Refreshed]](t)(ann.Refresh(ctx, "v", false))
 }
+
+// everything is what the verbs change.
+const everything = `select concat_ws(' ', (select count(*) from pg_class where relnamespace = '"Ann"'::regnamespace), (select md5(string_agg(pg_get_viewdef(oid), '' order by oid)) from pg_class where relkind = 'm'),
+  (select md5(string_agg(j::text, '' order by jobid)) from cron.job j), (select count(*) from tinydev_impl.inbox))`

@@ -225,3 +225,20 @@ func TestTheSameFileAtOnce(t *testing.T) {
 		t.Errorf("%d rows, answers %v", n, count)
 	}
 }
+
+// A load takes as long as it takes, whatever a request of the user may.
+func TestALoadIsNotHeldToTheTimeOfAStatement(t *testing.T) {
+	t.Parallel()
+	l, db := loader(t)
+	if _, err := db.Superuser().Exec(context.Background(), `insert into tinydev_impl.user_limit (role_name, statement_seconds) values ('Ann', 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Conn(pgtest.Ann).Exec(context.Background(), `create table slow (a int);
+		create function slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(1.5); return new; end $$;
+		create trigger slowly before insert on slow for each row execute function slowly()`); err != nil {
+		t.Fatal(err)
+	}
+	if loaded := loadFile(t, l, ingest.LoadRequest{Table: "slow"}, "a\n1\n"); loaded.Rows != 1 {
+		t.Errorf("loaded %+v", loaded)
+	}
+}

@@ -36,6 +36,18 @@ type browser struct {
 // browse starts a Chromium for the test, signed in to the site through the sign-in page.
 func browse(t *testing.T, s *site) *browser {
 	t.Helper()
+	b := startBrowser(t, s)
+	b.open("/")
+	b.see("Sign in")
+	b.shoot("00-sign-in")
+	b.do("type the token", chromedp.SendKeys(chromedp.CSS("#token"), s.token+"\r"))
+	b.see("Sign out")
+	return b
+}
+
+// startBrowser starts a Chromium for the test.
+func startBrowser(t *testing.T, s *site) *browser {
+	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -100,11 +112,6 @@ func browse(t *testing.T, s *site) *browser {
 		}
 	})
 	b.viewport(1280)
-	b.open("/")
-	b.see("Sign in")
-	b.shoot("00-sign-in")
-	b.do("type the token", chromedp.SendKeys(chromedp.CSS("#token"), s.token+"\r"))
-	b.see("Sign out")
 	return b
 }
 

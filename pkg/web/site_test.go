@@ -43,7 +43,8 @@ type site struct {
 	down   atomic.Bool
 }
 
-func open(t *testing.T, db *pgtest.Database, role string) *site {
+// An identity provider is trusted when one is given.
+func open(t *testing.T, db *pgtest.Database, role string, trust ...auth.SignOnOptions) *site {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	pool, err := postgres.Open(ctx, db.URL("tinydev_server"), "tinydev", 6)
@@ -62,7 +63,16 @@ func open(t *testing.T, db *pgtest.Database, role string) *site {
 		}
 	}()
 	s := &site{t: t, db: db, token: auth.NewToken()}
-	if s.auth, err = auth.New(auth.Options{Server: pool, Token: s.token}); err != nil {
+	who := auth.Options{Server: pool, Token: s.token}
+	var signOn *auth.SignOn
+	for _, o := range trust {
+		o.Server, o.Token, o.Logger = pool, s.token, log
+		if signOn, err = auth.NewSignOn(o); err != nil {
+			t.Fatal(err)
+		}
+		who.JWT = signOn
+	}
+	if s.auth, err = auth.New(who); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.auth.Register(ctx, role, "test", s.token); err != nil {
@@ -75,7 +85,11 @@ func open(t *testing.T, db *pgtest.Database, role string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := web.New(web.Options{Control: control.New(sessions), Loader: loader, Auth: s.auth, SpoolDir: loader.SpoolDir, Logger: log})
+	options := web.Options{Control: control.New(sessions), Loader: loader, Auth: s.auth, SpoolDir: loader.SpoolDir, Logger: log}
+	if signOn != nil {
+		options.SignOn = signOn
+	}
+	pages, err := web.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,10 +159,15 @@ func (s *site) send(method, place, contentType string, body io.Reader, header ..
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return read(s.t, response)
+}
+
+func read(t *testing.T, response *http.Response) answer {
+	t.Helper()
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return answer{response.StatusCode, response.Header, string(text)}
 }

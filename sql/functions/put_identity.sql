@@ -17,8 +17,8 @@ begin
   end if;
   select i.role_name into v_holder from tinydev_impl.identity i where i.issuer = put_identity.issuer and i.subject = put_identity.subject;
   if v_holder <> put_identity.name then
-    perform tinydev_lib.fault(409, 'identity_in_use', format('%s of %s is %I', put_identity.subject, put_identity.issuer, v_holder),
-      format('take it away first: select tinydev.unlink_identity(name => %L, issuer => %L);', v_holder, put_identity.issuer));
+    perform tinydev_lib.fault(409, 'identity_in_use', format('the subject %s of %s is %I', put_identity.subject, put_identity.issuer, v_holder),
+      format('take it away first: select tinydev.unlink_identity(name => %L, issuer => %L)', v_holder, put_identity.issuer));
   end if;
   if put_identity.dry_run then
     return jsonb_build_object('sql', jsonb_build_array(
@@ -30,7 +30,7 @@ begin
   returning i.linked_at into v_linked;
   return jsonb_build_object('name', put_identity.name, 'issuer', put_identity.issuer, 'subject', put_identity.subject, 'linked_at', v_linked);
 exception when unique_violation then
-  perform tinydev_lib.fault(409, 'identity_in_use', format('%s of %s was linked to another user just now', put_identity.subject, put_identity.issuer), 'select * from tinydev.identity');
+  perform tinydev_lib.fault(409, 'identity_in_use', format('the subject %s of %s was linked to another user just now', put_identity.subject, put_identity.issuer), 'select * from tinydev.identity');
 end $$;
 
 alter function tinydev_lib.put_identity(text, text, text, boolean) owner to tinydev_roles;

@@ -8,7 +8,7 @@ declare
 begin
   select i.subject into v_subject from tinydev_impl.identity i where i.issuer = remove_identity.issuer and i.role_name = remove_identity.name;
   if not found then
-    perform tinydev_lib.fault(404, 'identity_not_found', format('%I is linked to nobody at %s', remove_identity.name, remove_identity.issuer), 'select * from tinydev.identity lists who is');
+    perform tinydev_lib.fault(404, 'identity_not_found', format('the user %I is linked to nobody at %s', remove_identity.name, remove_identity.issuer), 'select * from tinydev.identity lists who is');
   end if;
   if remove_identity.dry_run then
     return jsonb_build_object('sql', jsonb_build_array(

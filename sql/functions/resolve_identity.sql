@@ -5,7 +5,7 @@ as $$
 declare
   v_role name;
   v_new  boolean;
-  v_link text := format('an administrator can link it: select tinydev.link_identity(name => %L, issuer => %L, subject => %L);', coalesce(p_name, '…'), p_issuer, p_subject);
+  v_link text := format('an administrator can link it: select tinydev.link_identity(name => %L, issuer => %L, subject => %L)', coalesce(p_name, '…'), p_issuer, p_subject);
 begin
   select i.role_name into v_role from tinydev_impl.identity i where i.issuer = p_issuer and i.subject = p_subject;
   if found then
@@ -13,7 +13,7 @@ begin
     return v_role;
   end if;
   if p_name is null then
-    perform tinydev_lib.fault(403, 'identity_unknown', format('%s of %s is linked to no user', p_subject, p_issuer), v_link);
+    perform tinydev_lib.fault(403, 'identity_unknown', format('the subject %s of %s is linked to no user', p_subject, p_issuer), v_link);
   end if;
   v_new := not exists (select from pg_roles r where r.rolname = p_name);
   if v_new and not p_create then
@@ -21,7 +21,7 @@ begin
   elsif not v_new then
     perform tinydev_impl.require_session(p_name);
     if pg_has_role(p_name, 'tinydev_admin', 'member') then
-      perform tinydev_lib.fault(403, 'identity_not_linked', format('%I administers, and whoever chooses a name at %s must not become an administrator by it', p_name, p_issuer), v_link);
+      perform tinydev_lib.fault(403, 'identity_not_linked', format('the user %I administers, and nobody becomes an administrator by what %s calls them', p_name, p_issuer), v_link);
     end if;
   end if;
   -- Who comes second waits here and then finds who came first; only the first one makes the user.
@@ -34,7 +34,7 @@ begin
   end if;
   select i.role_name into v_role from tinydev_impl.identity i where i.issuer = p_issuer and i.subject = p_subject;
   if not found then
-    perform tinydev_lib.fault(403, 'identity_taken', format('%I is somebody else at %s', p_name, p_issuer), v_link);
+    perform tinydev_lib.fault(403, 'identity_taken', format('the user %I is somebody else at %s', p_name, p_issuer), v_link);
   end if;
   perform tinydev_impl.require_session(v_role);
   return v_role;

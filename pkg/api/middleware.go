@@ -150,11 +150,12 @@ func knownHosts(listen string, more []string) map[string]struct{} {
 	return hosts
 }
 
-// sameOrigin refuses changes that another site had a browser make with the page's cookie. A bearer token is never sent by itself.
+// sameOrigin refuses changes that another site had a browser make: with the page's cookie, or without one, as the answer to a sign-out
+// takes the cookie away. A bearer token is never sent by itself.
 func (s *Service) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	protection := http.NewCrossOriginProtection()
 	return func(c echo.Context) error {
-		if s.auth.FromCookie(c.Request()) {
+		if c.Request().Header.Get("Authorization") == "" {
 			if err := protection.Check(c.Request()); err != nil {
 				return fault.New(fault.Forbidden, "cross_origin", "this request comes from another site").
 					WithHint("open the page itself and try there").Because(err)

@@ -121,15 +121,6 @@ func (a *Auth) SignOut(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return nil
 }
 
-// FromCookie reports whether a request would be signed in by a cookie, which a foreign page can make a browser send.
-func (a *Auth) FromCookie(r *http.Request) bool {
-	if r.Header.Get("Authorization") != "" {
-		return false
-	}
-	_, ok := a.cookieOf(r)
-	return ok
-}
-
 func (a *Auth) cookieOf(r *http.Request) (string, bool) {
 	cookie, err := r.Cookie(a.cookie)
 	if err != nil {

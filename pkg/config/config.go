@@ -52,10 +52,12 @@ type Config struct {
 	OIDCClientSecret Secret `split_words:"true" help:"identity provider: secret of the client; empty for a public one"`
 	PublicURL        string `split_words:"true" help:"address of the server as browsers see it, where it is not the one they ask for, such as behind a proxy"`
 
-	MaxUploadBytes Size `split_words:"true" default:"0" help:"largest file; 0 is no limit"`
-	MaxSpoolBytes  Size `split_words:"true" default:"16GiB" help:"how much may wait on disk at the same time while types are found; 0 is no limit"`
-	MaxCellBytes   Size `split_words:"true" default:"16MiB" help:"largest cell of a file, up to 256MiB"`
-	EventRetention Age  `split_words:"true" help:"how long events are kept, such as 90d; empty leaves what the database has"`
+	MaxUploadBytes     Size  `split_words:"true" default:"0" help:"largest file; 0 is no limit"`
+	MaxSpoolBytes      Size  `split_words:"true" default:"16GiB" help:"how much may wait on disk at the same time while types are found; 0 is no limit"`
+	MaxCellBytes       Size  `split_words:"true" default:"16MiB" help:"largest cell of a file, up to 256MiB"`
+	MaxSessions        Count `split_words:"true" default:"32" help:"connections to PostgreSQL for users' requests, idle ones among them"`
+	MaxSessionsPerUser Count `split_words:"true" default:"8" help:"of them for one user"`
+	EventRetention     Age   `split_words:"true" help:"how long events are kept, such as 90d; empty leaves what the database has"`
 
 	LogLevel  string `split_words:"true" default:"info" help:"debug, info, warn or error"`
 	LogFormat string `split_words:"true" default:"text" help:"text or json"`

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.DataDir != ".tinydev" || c.Listen != config.DefaultListen || c.User != "" || c.MaxCellBytes != 16<<20 || c.LogFormat != "text" || c.IsSet("TINYDEV_LISTEN") || c.TLS() {
+	if c.DataDir != ".tinydev" || c.Listen != config.DefaultListen || c.User != "" || c.MaxCellBytes != 16<<20 || c.MaxSessions != 32 || c.MaxSessionsPerUser != 8 || c.LogFormat != "text" || c.IsSet("TINYDEV_LISTEN") || c.TLS() {
 		t.Errorf("%+v", c)
 	}
 }
@@ -85,6 +85,8 @@ func TestFaults(t *testing.T) {
 		{"TINYDEV_MAX_UPLOAD_BYTES", "much", "config_invalid", "16MiB"},
 		{"TINYDEV_MAX_UPLOAD_BYTES", "-1", "config_invalid", "16MiB"},
 		{"TINYDEV_MAX_CELL_BYTES", "1GiB", "config_invalid", "256MiB"},
+		{"TINYDEV_MAX_SESSIONS", "0", "config_invalid", "from 1"},
+		{"TINYDEV_MAX_SESSIONS_PER_USER", "many", "config_invalid", "from 1"},
 		{"TINYDEV_EVENT_RETENTION", "soon", "config_invalid", "90d"},
 		{"TINYDEV_EVENT_RETENTION", "5m", "config_invalid", "1h"},
 		{"TINYDEV_INSECURE_LISTEN", "perhaps", "config_invalid", "true or false"},

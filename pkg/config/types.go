@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -143,4 +144,17 @@ func (a Age) String() string {
 	default:
 		return d.String()
 	}
+}
+
+// Count is a whole number of at least 1.
+type Count int
+
+// Decode implements envconfig.Decoder.
+func (c *Count) Decode(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 10_000 {
+		return errors.New("write a whole number from 1 to 10000")
+	}
+	*c = Count(n)
+	return nil
 }

@@ -127,3 +127,24 @@ func (m *Metrics) WatchPool(stat func() Pool) {
 		}, func() float64 { return float64(g.value(stat())) }))
 	}
 }
+
+// Sessions is the state of the sessions of users.
+type Sessions struct{ Open, Idle, Waiting, Max int }
+
+// WatchSessions adds the metrics of the sessions of users.
+func (m *Metrics) WatchSessions(stat func() Sessions) {
+	for _, g := range []struct {
+		state string
+		value func(Sessions) int
+	}{
+		{"used", func(s Sessions) int { return s.Open - s.Idle }},
+		{"idle", func(s Sessions) int { return s.Idle }},
+		{"max", func(s Sessions) int { return s.Max }},
+	} {
+		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tinydev_sessions", Help: "Connections as users, by state; max is their limit.", ConstLabels: prometheus.Labels{"state": g.state},
+		}, func() float64 { return float64(g.value(stat())) }))
+	}
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tinydev_sessions_waiting", Help: "Requests that wait for a session."},
+		func() float64 { return float64(stat().Waiting) }))
+}

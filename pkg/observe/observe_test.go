@@ -47,6 +47,7 @@ func TestMetricNamesGolden(t *testing.T) {
 	m := observe.NewMetrics("v1")
 	m.WatchRelay(quietRelay{})
 	m.WatchPool(func() observe.Pool { return observe.Pool{Used: 1, Idle: 2, Max: 12} })
+	m.WatchSessions(func() observe.Sessions { return observe.Sessions{Open: 3, Idle: 1, Waiting: 4, Max: 32} })
 	m.Requests.WithLabelValues("GET", "/v1/tables", "200").Observe(.01)
 	m.Events.WithLabelValues("view.refreshed").Inc()
 	families, err := m.Registry.Gather()

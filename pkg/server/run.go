@@ -132,7 +132,7 @@ func (s *server) assemble(ctx context.Context) error {
 	if s.pool, err = postgres.Open(ctx, s.url, "tinydev server", serverConnections, login...); err != nil {
 		return err
 	}
-	var options postgres.Options
+	options := postgres.Options{Total: int(s.cfg.MaxSessions), PerUser: int(s.cfg.MaxSessionsPerUser)}
 	if s.signer != nil {
 		options.Credential = s.signer.Credential
 	}
@@ -165,6 +165,10 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	s.metrics.WatchPool(func() observe.Pool {
 		stat := s.pool.Stat()
 		return observe.Pool{Used: stat.AcquiredConns(), Idle: stat.IdleConns(), Max: stat.MaxConns()}
+	})
+	s.metrics.WatchSessions(func() observe.Sessions {
+		stat := s.sessions.Stat()
+		return observe.Sessions{Open: stat.Open, Idle: stat.Idle, Waiting: stat.Waiting, Max: stat.Max}
 	})
 	loader := &ingest.Loader{Sessions: s.sessions, SpoolDir: spool, Logger: s.log,
 		MaxUploadBytes: int64(s.cfg.MaxUploadBytes), MaxSpoolBytes: int64(s.cfg.MaxSpoolBytes)}

@@ -171,7 +171,7 @@ Example:
 	cmd.Flags().StringVar(&access.Database, "database", "tinydev", "database")
 	cmd.Flags().StringVar(&access.ServerAddress, "server-address", "samehost", "from where the server connects: 10.0.0.5/32, samehost (PostgreSQL's own machine), samenet or all")
 	cmd.Flags().StringVar(&access.People, "people", "scram", "how people log in from elsewhere: scram (passwords) or cert")
-	cmd.Flags().StringVar(&access.Superuser, "superuser", "postgres", "the superuser")
+	cmd.Flags().StringVar(&access.Superuser, "superuser", "postgres", "the superuser; empty leaves its logins as they are")
 	cmd.Flags().StringVar(&access.Map, "map", "", "map of pg_ident.conf, where the operating system calls the superuser otherwise")
 	return cmd
 }

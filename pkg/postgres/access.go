@@ -15,7 +15,7 @@ type Access struct {
 	Database      string
 	ServerAddress string // from where the server connects: a CIDR, an address, samehost, samenet or all
 	People        string // how people log in from elsewhere: scram (passwords) or cert
-	Superuser     string
+	Superuser     string // "" says nothing of one, for lines that go above others
 	Map           string // of pg_ident.conf, for a superuser whom the operating system calls otherwise; mostly empty
 }
 
@@ -47,45 +47,42 @@ func (a Access) HBA() (string, error) {
 			return "", accessFault("%q is no name", word)
 		}
 	}
-	if a.Database == "" || a.Superuser == "" {
-		return "", accessFault("the database and the superuser need a name")
+	if a.Database == "" {
+		return "", accessFault("the database needs a name")
 	}
 	database := hbaWord(a.Database)
-	rows := [][5]string{
-		{"# TYPE", "DATABASE", "USER", "ADDRESS", "METHOD"},
-		{"local", "all", hbaWord(a.Superuser), "", peer},
-		{"hostssl", database, ServerRole, address, "cert"},
-		{"hostssl", database, "+tinydev_user", address, "cert"},
-		{"hostssl", database, "+tinydev_user", "all", method},
-		{"host", database, ServerRole + ",+tinydev_user", "all", "reject"},
+	type row struct {
+		note   string
+		fields [5]string
 	}
-	notes := map[int]string{
-		1: "The superuser, on this machine alone, whom the operating system vouches for.",
-		2: "The server, as itself and as each user: by certificates whose CN is the role. Superusers do not count as members (+).",
-		4: "People from anywhere else, " + words + ".",
-		5: "No line that may follow lets them in by another way, such as without TLS.",
+	rows := []row{{"", [5]string{"# TYPE", "DATABASE", "USER", "ADDRESS", "METHOD"}}}
+	if a.Superuser != "" {
+		rows = append(rows, row{"The superuser, on this machine alone, whom the operating system vouches for.", [5]string{"local", "all", hbaWord(a.Superuser), "", peer}})
 	}
-	if address == "all" && method == "cert" {
-		rows, notes[3] = slices.Delete(rows, 4, 5), "The server and people alike, from anywhere."
-		notes[4] = notes[5]
-		delete(notes, 5)
+	rows = append(rows,
+		row{"The server, as itself and as each user: by certificates whose CN is the role. Superusers do not count as members (+).",
+			[5]string{"hostssl", database, ServerRole, address, "cert"}},
+		row{"", [5]string{"hostssl", database, "+tinydev_user", address, "cert"}})
+	if address != "all" {
+		rows = append(rows, row{"People from anywhere else, " + words + ".", [5]string{"hostssl", database, "+tinydev_user", "all", method}})
 	}
+	rows = append(rows, row{"No line that may follow lets them in by another way, such as without TLS.", [5]string{"host", database, ServerRole + ",+tinydev_user", "all", "reject"}})
 	var width [4]int
 	for _, row := range rows {
 		for i := range width {
-			width[i] = max(width[i], len(row[i]))
+			width[i] = max(width[i], len(row.fields[i]))
 		}
 	}
 	var b strings.Builder
 	b.WriteString("# Who may log in to PostgreSQL for TinyDevCRM. The first line that fits a login decides: keep these above others.\n")
-	for i, row := range rows {
-		if notes[i] != "" {
-			fmt.Fprintf(&b, "# %s\n", notes[i])
+	for _, row := range rows {
+		if row.note != "" {
+			fmt.Fprintf(&b, "# %s\n", row.note)
 		}
-		for j, word := range row[:4] {
-			fmt.Fprintf(&b, "%-*s  ", width[j], word)
+		for i := range width {
+			fmt.Fprintf(&b, "%-*s  ", width[i], row.fields[i])
 		}
-		b.WriteString(row[4] + "\n")
+		b.WriteString(row.fields[4] + "\n")
 	}
 	return b.String(), nil
 }

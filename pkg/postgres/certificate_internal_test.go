@@ -365,6 +365,10 @@ host "all" tinydev_server,+tinydev_user all reject`},
 hostssl "a ""b""" tinydev_server all cert
 hostssl "a ""b""" +tinydev_user all cert
 host "a ""b""" tinydev_server,+tinydev_user all reject`},
+		{Access{Database: "crm", ServerAddress: "samenet", People: "scram"}, `hostssl crm tinydev_server samenet cert
+hostssl crm +tinydev_user samenet cert
+hostssl crm +tinydev_user all scram-sha-256
+host crm tinydev_server,+tinydev_user all reject`},
 	} {
 		if got := lines(test.access); got != test.want {
 			t.Errorf("%+v:\n%s\nwant\n%s", test.access, got, test.want)
@@ -378,7 +382,7 @@ host "a ""b""" tinydev_server,+tinydev_user all reject`},
 		"a method":         func(a *Access) { a.People = "trust" },
 		"no passwords":     func(a *Access) { a.ServerAddress = "all" },
 		"a second line":    func(a *Access) { a.Database = "crm\nhost all all all trust" },
-		"no superuser":     func(a *Access) { a.Superuser = "" },
+		"no database":      func(a *Access) { a.Database = "" },
 	} {
 		bad := good
 		change(&bad)

@@ -1,4 +1,4 @@
-// Command bench measures uploads, events and refreshes beside the bare way of doing the same, in turns and in one run.
+// Command bench measures uploads, events, refreshes and users' sessions beside the bare way of doing the same, in turns and in one run.
 //
 // It makes a private PostgreSQL with durable settings in a temporary folder, starts the built server on it, and prints for each
 // part whether the target is met. The exit code is 0 when all parts ran; with --check it is 1 when a target is missed.
@@ -35,6 +35,8 @@ type options struct {
 	fanoutSeconds int
 	fanoutTurns   int
 	refreshRuns   int
+
+	sessionRequests int
 }
 
 // part is one thing that is measured.
@@ -48,6 +50,7 @@ var parts = []part{
 	{"latency", measureLatency},
 	{"fanout", measureFanout},
 	{"refresh", measureRefresh},
+	{"sessions", measureSessions},
 }
 
 func main() {
@@ -89,7 +92,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.binary, "binary", "bin/tinydev", "the built server (make build)")
 	flags.StringVar(&o.dir, "dir", "", "folder for the cluster and the file; default a temporary one. What is made in it is removed")
-	flags.StringVar(&o.only, "only", "", "parts to run, separated by commas: upload, latency, fanout, refresh; default all")
+	flags.StringVar(&o.only, "only", "", "parts to run, separated by commas: upload, latency, fanout, refresh, sessions; default all")
 	flags.BoolVar(&o.quick, "quick", false, "a minute in all instead of several: smaller sizes, fewer rounds")
 	flags.BoolVar(&o.check, "check", false, "exit with 1 when a target is missed")
 	flags.StringVar(&o.profile, "perf", "", "record the server by perf during fanout and upload; the files begin with this path")
@@ -100,6 +103,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	flags.IntVar(&o.fanoutSeconds, "fanout-seconds", 20, "length of the fan-out each way, at 10 events a second")
 	flags.IntVar(&o.fanoutTurns, "fanout-turns", 4, "pieces of that length, taken in turns")
 	flags.IntVar(&o.refreshRuns, "refresh-runs", 31, "refreshes each way and size")
+	flags.IntVar(&o.sessionRequests, "session-requests", 2000, "requests each way in a warm session")
 	if err := flags.Parse(args); err != nil {
 		return o, nil, err
 	}
@@ -110,7 +114,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 		given := map[string]bool{}
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		for name, value := range map[string]string{"upload-bytes": "100000000", "upload-rounds": "3", "latency-events": "200",
-			"fanout-seconds": "6", "fanout-turns": "2", "refresh-runs": "15"} {
+			"fanout-seconds": "6", "fanout-turns": "2", "refresh-runs": "15", "session-requests": "600"} {
 			if given[name] {
 				continue
 			}
@@ -121,7 +125,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	}
 	for name, value := range map[string]int64{"upload-bytes": o.uploadBytes, "upload-rounds": int64(o.uploadRounds), "latency-events": int64(o.latencyEvents),
 		"subscribers": int64(o.subscribers), "fanout-turns": int64(o.fanoutTurns), "fanout-seconds": int64(o.fanoutSeconds / max(1, o.fanoutTurns)),
-		"refresh-runs": int64(o.refreshRuns)} {
+		"refresh-runs": int64(o.refreshRuns), "session-requests": int64(o.sessionRequests)} {
 		if value < 1 {
 			return o, nil, fmt.Errorf("--%s is too small", name)
 		}
@@ -138,7 +142,7 @@ func choose(only string) ([]part, error) {
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no part %q: upload, latency, fanout, refresh", name)
+			return nil, fmt.Errorf("there is no part %q: upload, latency, fanout, refresh, sessions", name)
 		}
 		chosen = append(chosen, parts[i])
 	}

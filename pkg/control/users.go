@@ -33,7 +33,7 @@ type Limits struct {
 }
 
 // CreateUser makes a user with its workspace; for administrators. reuse allows the name of a former user.
-// Errors: forbidden admin_only; invalid user_name_invalid, limit_invalid, limit_unsupported; conflict name_taken, name_retired.
+// Errors: forbidden admin_only; invalid user_name_invalid, user_limit_invalid, limit_unsupported; conflict name_taken, name_retired.
 func (u *User) CreateUser(ctx context.Context, name string, admin bool, limits Limits, reuse, dryRun bool) (Change[Account], error) {
 	return change[Account](ctx, u, "", `
 select tinydev.create_user($1, $2, connections => $3, statement_seconds => $4, work_mem_mb => $5, temp_file_mb => $6, page_rows => $7,
@@ -42,7 +42,7 @@ select tinydev.create_user($1, $2, connections => $3, statement_seconds => $4, w
 }
 
 // AlterUser makes a user an administrator or no longer one, and changes its limits; for administrators. What is nil stays.
-// Errors: forbidden admin_only, user_privileged, role_not_ours; not_found user_not_found; conflict last_admin; invalid limit_invalid,
+// Errors: forbidden admin_only, user_privileged, role_not_ours; not_found user_not_found; conflict last_admin; invalid user_limit_invalid,
 // limit_unsupported.
 func (u *User) AlterUser(ctx context.Context, name string, admin *bool, limits Limits, dryRun bool) (Change[Account], error) {
 	return change[Account](ctx, u, "", `

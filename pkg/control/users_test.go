@@ -94,7 +94,7 @@ func TestUsersAreMadeAndChanged(t *testing.T) {
 		}
 	}
 	_, err = admin.AlterUser(ctx, name, nil, control.Limits{RunningJobs: number(1001)}, false)
-	wantFault(t, err, fault.Invalid, "limit_invalid")
+	wantFault(t, err, fault.Invalid, "user_limit_invalid")
 	_, err = admin.AlterUser(ctx, "tinydev_server", nil, control.Limits{}, false)
 	wantFault(t, err, fault.NotFound, "user_not_found")
 }

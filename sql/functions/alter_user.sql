@@ -31,4 +31,4 @@ $$Changes a user: makes it an administrator or no longer one, and its limits (se
 back to the default. connections, work_mem_mb and temp_file_mb hold for new sessions, the others at once. For administrators.
 Answers as tinydev.describe_user; with dry_run changes nothing and answers {"sql":[…]}.
 Example: select tinydev.alter_user('bob', statement_seconds => 60);
-Errors: TD403 admin_only, user_privileged, role_not_ours; TD404 user_not_found; TD409 last_admin; TD422 limit_invalid, limit_unsupported.$$;
+Errors: TD403 admin_only, user_privileged, role_not_ours; TD404 user_not_found; TD409 last_admin; TD422 user_limit_invalid, limit_unsupported.$$;

@@ -40,4 +40,4 @@ What the user can lift in psql: work_mem_mb; statement_seconds and page_rows do 
 end its long refreshes too. The name of a former user is refused, unless reuse: events and loads are seen by name.
 Answers as tinydev.describe_user; with dry_run makes nothing and answers {"sql":[…]}.
 Example: select tinydev.create_user('bob', connections => 5);
-Errors: TD403 admin_only; TD422 user_name_invalid, limit_invalid, limit_unsupported; TD409 name_taken, name_retired.$$;
+Errors: TD403 admin_only; TD422 user_name_invalid, user_limit_invalid, limit_unsupported; TD409 name_taken, name_retired.$$;

@@ -16,7 +16,7 @@ begin
       from jsonb_each(limit_statements.limits) l join tinydev_lib.limit_names() n on n.name = l.key order by n.name
   loop
     if v_limit.given not between 0 and v_limit.highest then
-      perform tinydev_lib.fault(422, 'limit_invalid', format('%s is %s; it has to be 1 to %s, or 0 for the default', v_limit.name, v_limit.given, v_limit.highest),
+      perform tinydev_lib.fault(422, 'user_limit_invalid', format('%s is %s; it has to be 1 to %s, or 0 for the default', v_limit.name, v_limit.given, v_limit.highest),
         fields => jsonb_build_object('limit', v_limit.name));
     end if;
     v_value := case v_limit.given when 0 then (v_defaults ->> v_limit.name)::integer else v_limit.given end;
@@ -51,4 +51,4 @@ end $$;
 
 comment on function tinydev_lib.limit_statements(text, jsonb) is
 $$The SQL that gives a user limits: what PostgreSQL keeps of a role by alter role, the others as a row of our own. 0 stands for the default of
-the settings. Errors: TD422 limit_invalid, limit_unsupported with "limit".$$;
+the settings. Errors: TD422 user_limit_invalid, limit_unsupported with "limit".$$;

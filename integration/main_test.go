@@ -141,8 +141,8 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// start runs the server and waits until it says that it is ready.
-func (s *server) start() *server {
+// start runs the server, with more in its environment, and waits until it says that it is ready.
+func (s *server) start(env ...string) *server {
 	s.t.Helper()
 	if s.container != nil {
 		s.process = s.prepare("serve", "--listen", "127.0.0.1:0")
@@ -150,6 +150,7 @@ func (s *server) start() *server {
 	} else {
 		s.process = s.prepare("up", "--listen", "127.0.0.1:0")
 	}
+	s.process.Env = append(s.process.Env, env...)
 	s.launch()
 	return s
 }

@@ -3,7 +3,7 @@
 //
 // Anybody signs in whose password is their name and "-password"; who they are is said by -people. The clients "page" (secret
 // "page-secret") and "public" (no secret, PKCE) get access tokens that are JWTs with the client as their audience.
-// POST /test/rotate makes a new key and keeps the one before.
+// POST /test/rotate makes a new key and keeps the one before; POST /test/lifetime?is=5s sets the life of the next access tokens.
 package main
 
 import (
@@ -69,11 +69,11 @@ func (client) PostLogoutRedirectURIGlobs() []string { return nil }
 // store is the library's store in memory with keys that can be changed and tokens of a given life.
 type store struct {
 	*storage.Storage
-	people   people
-	lifetime time.Duration
+	people people
 
-	mu   sync.Mutex
-	keys []signingKey // the last one signs
+	mu       sync.Mutex
+	keys     []signingKey // the last one signs
+	lifetime time.Duration
 }
 
 type signingKey struct {
@@ -128,6 +128,8 @@ func (s *store) GetClientByClientID(ctx context.Context, id string) (op.Client, 
 
 func (s *store) CreateAccessToken(ctx context.Context, request op.TokenRequest) (string, time.Time, error) {
 	id, _, err := s.Storage.CreateAccessToken(ctx, request)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return id, time.Now().Add(s.lifetime), err
 }
 
@@ -166,6 +168,16 @@ func main() {
 		if err := s.rotate(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
+	})
+	http.HandleFunc("POST /test/lifetime", func(w http.ResponseWriter, r *http.Request) {
+		d, err := time.ParseDuration(r.FormValue("is"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.lifetime = d
 	})
 	go func() {
 		log.Fatal(http.Serve(listener, nil))

@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
-	"golang.org/x/oauth2"
-
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
 )
@@ -356,12 +353,12 @@ func TestRealProvider(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 
-		first := accessToken(t, provider, s)
+		first := provider.AccessToken(s.options.Audience, "bob")
 		if p, err := s.Verify(ctx, first); err != nil || p.Role != "bob" || p.Expires.Before(time.Now().Add(4*time.Minute)) {
 			t.Fatalf("%+v %v", p, err)
 		}
 		provider.Rotate()
-		second := accessToken(t, provider, s)
+		second := provider.AccessToken(s.options.Audience, "bob")
 		c.move(providerPause)
 		s.wantRole(t, "signed with the new key", second, "bob")
 		s.cacheEmpty()
@@ -371,33 +368,11 @@ func TestRealProvider(t *testing.T) {
 		s.wantCode(t, "after its life", first, "jwt_expired")
 	}
 	s, c, _ := i.trust(func(o *SignOnOptions) { o.Audience = "public" })
-	lasting := accessToken(t, provider, s)
+	lasting := provider.AccessToken(s.options.Audience, "bob")
 	s.wantRole(t, "up", lasting, "bob")
 	provider.Stop()
 	c.move(2 * time.Minute)
 	s.wantRole(t, "the provider is gone, its keys are known", lasting, "bob")
 	late, _, _ := i.trust(func(o *SignOnOptions) { o.Audience = "public" })
 	late.wantCode(t, "the provider is gone, its keys are not known", lasting, "provider_unavailable")
-}
-
-// accessToken gives a JWT for an audience, as a program of bob's gets it.
-func accessToken(t *testing.T, provider *pgtest.Provider, s *SignOn) string {
-	t.Helper()
-	ctx := context.Background()
-	description, err := oidc.NewProvider(ctx, provider.Issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := oauth2.Config{ClientID: s.options.Audience, Endpoint: description.Endpoint(), RedirectURL: "http://127.0.0.1:1/login/oidc/callback", Scopes: []string{"openid", "profile"}}
-	client.Endpoint.AuthStyle = oauth2.AuthStyleInParams
-	if client.ClientID == "page" {
-		client.ClientSecret = "page-secret"
-	}
-	verifier := oauth2.GenerateVerifier()
-	code := provider.SignIn(client.AuthCodeURL("x", oauth2.S256ChallengeOption(verifier)), "bob").Query().Get("code")
-	token, err := client.Exchange(ctx, code, oauth2.VerifierOption(verifier))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token.AccessToken
 }

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,6 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 )
 
 // Person is somebody who can sign in at a Provider, with the password login + "-password".
@@ -76,14 +80,25 @@ func StartProvider(t testing.TB, lifetime string, people ...Person) *Provider {
 // Rotate makes the provider sign with a new key; the one before stays in its key set.
 func (p *Provider) Rotate() {
 	p.t.Helper()
-	answer, err := http.Post(p.Issuer+"/test/rotate", "", nil)
+	p.post("/test/rotate")
+}
+
+func (p *Provider) post(path string) {
+	p.t.Helper()
+	answer, err := http.Post(p.Issuer+path, "", nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		p.t.Fatalf("rotate: %s", answer.Status)
+		p.t.Fatalf("%s: %s", path, answer.Status)
 	}
+}
+
+// Live sets how long access tokens live from now on, as a Go duration.
+func (p *Provider) Live(lifetime string) {
+	p.t.Helper()
+	p.post("/test/lifetime?is=" + lifetime)
 }
 
 // Stop ends the provider.
@@ -111,4 +126,26 @@ func (p *Provider) SignIn(place, login string) *url.URL {
 	id := form.Query().Get("authRequestID")
 	back := next(client.PostForm(p.Issuer+"/login/username", url.Values{"id": {id}, "username": {login}, "password": {login + "-password"}}))
 	return next(client.Get(back.String()))
+}
+
+// AccessToken gives a JWT whose audience is a client, "page" or "public", as a program of somebody's gets it.
+func (p *Provider) AccessToken(client, login string) string {
+	p.t.Helper()
+	ctx := context.Background()
+	description, err := oidc.NewProvider(ctx, p.Issuer)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	c := oauth2.Config{ClientID: client, Endpoint: description.Endpoint(), RedirectURL: "http://127.0.0.1:1/login/oidc/callback", Scopes: []string{"openid", "profile"}}
+	c.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	if client == "page" {
+		c.ClientSecret = "page-secret"
+	}
+	verifier := oauth2.GenerateVerifier()
+	code := p.SignIn(c.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier)), login).Query().Get("code")
+	token, err := c.Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return token.AccessToken
 }

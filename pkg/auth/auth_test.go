@@ -315,10 +315,19 @@ func TestCodesAreGoodOnce(t *testing.T) {
 		}
 	}
 	// What the code opened ends with the token of the installation.
+	kept := i.NewCode(pgtest.Ann)
 	i.run("delete from tinydev_impl.token where name = 'first' and kind = 'token'")
+	a := i.Auth
 	i.restart()
 	if _, code := i.who(signedIn(w)); code != "session_ended" {
 		t.Error(code)
+	}
+	// A code that could not be looked at is not spent.
+	i.pool.Close()
+	for range 2 {
+		if err := a.SignInWithCode(ctx, httptest.NewRecorder(), kept); fault.CodeOf(err) == "code_spent" {
+			t.Error(err)
+		}
 	}
 }
 

@@ -54,7 +54,13 @@ func (a *Auth) SignInWithCode(ctx context.Context, w http.ResponseWriter, text s
 	if !ok || a.now().After(c.until) {
 		return CodeSpent()
 	}
-	return a.SignIn(ctx, w, c.principal)
+	err := a.SignIn(ctx, w, c.principal)
+	if kind := fault.KindOf(err); err != nil && kind != fault.Unauthentic && kind != fault.Forbidden { // PostgreSQL did not answer
+		a.mu.Lock()
+		a.codes[sum] = c
+		a.mu.Unlock()
+	}
+	return err
 }
 
 // CodeSpent is the fault of a one-time code that does not let in any more.

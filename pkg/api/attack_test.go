@@ -226,6 +226,11 @@ func TestOthersCodeIsRefused(t *testing.T) {
 		t.Errorf("an administrator reads it: %d %s", got.status, got.body)
 	}
 	h.diary()
+	// Plain SQL has no such guard, as docs/security.md says: PostgreSQL runs eve's function with bob's rights.
+	execute(t, bob, "select * from eve.plain")
+	if stolen := pgtest.Value[string](t, h.db.Superuser(), "select distinct loot from eve.diary where who = 'bob' and loot is not null"); stolen != "bob's secret" {
+		t.Errorf("in plain SQL eve's view got %q", stolen)
+	}
 }
 
 // TestHostileNames gives each route names that break what is put together carelessly.

@@ -172,3 +172,19 @@ func TestWhoGetsASession(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatPsqlLifts holds which limits bind a user in psql, as docs/security.md says: those of the role itself and those that only a superuser may
+// set; what is a setting of the session is the user's own.
+func TestWhatPsqlLifts(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	bob := db.Conn(pgtest.Bob)
+	run(t, bob, "set work_mem = '1GB'", "set statement_timeout = 0", "set idle_in_transaction_session_timeout = 0", "set lock_timeout = 0", "set default_transaction_read_only = off")
+	for _, sql := range []string{"set temp_file_limit = -1", "alter role bob connection limit -1", "alter role bob set temp_file_limit = -1", "alter role bob superuser", "alter role bob createrole", "alter role bob bypassrls",
+		"alter role bob replication", "select tinydev.alter_user('bob', running_jobs => 1000)", "select tinydev.set_setting('running_jobs', '1000')"} {
+		_, err := bob.Exec(context.Background(), sql)
+		if code := sqlState(err); code != "42501" && code != "TD403" {
+			t.Errorf("%s: %q %v", sql, code, err)
+		}
+	}
+}

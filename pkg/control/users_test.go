@@ -254,6 +254,14 @@ func TestUserIsReassigned(t *testing.T) {
 	run(t, theirs, "create function spy() returns text language sql security definer as 'select current_user::text'", "create table t (a int, b text default spy())",
 		"create function on_t() returns trigger language plpgsql as 'begin return new; end'", "create trigger note before insert on t for each row execute function on_t()",
 		"select tinydev.create_view('v', 'select * from t')", "select tinydev.schedule('v', '* * * * *')", "grant usage on schema "+name+" to public")
+	third := makeUser(t, c, control.Limits{})
+	run(t, db.Conn(third), "grant create, usage on schema "+third+" to "+name)
+	run(t, theirs, "create function "+third+".away() returns int language sql as 'select 1'")
+	_, err := admin.DropUser(ctx, name, "reassign", heir, false)
+	if e := wantFault(t, err, fault.Conflict, "in_use"); !strings.Contains(e.Message, "schema "+third) {
+		t.Errorf("%s", e.Message)
+	}
+	run(t, db.Conn(third), "grant create on schema "+third+" to "+heir)
 	dropped := must[control.Change[control.DroppedUser]](t)(admin.DropUser(ctx, name, "reassign", heir, false)).Made
 	if dropped.ReassignedTo == nil || *dropped.ReassignedTo != heir || len(dropped.Warnings) != 3 {
 		t.Fatalf("%+v", dropped)
@@ -267,9 +275,10 @@ func TestUserIsReassigned(t *testing.T) {
 		t.Errorf("what the former user wrote runs as %s for everybody", who)
 	}
 	run(t, db.Conn(heir), "insert into "+name+".t (a) values (1)", "call tinydev.refresh('"+name+".v')")
-	_, err := admin.CreateUser(ctx, name, false, control.Limits{}, true, false)
+	_, err = admin.CreateUser(ctx, name, false, control.Limits{}, true, false)
 	wantFault(t, err, fault.Conflict, "name_taken") // its workspace is the heir's
 	must[control.Change[control.DroppedUser]](t)(admin.DropUser(ctx, heir, "drop", "", false))
+	must[control.Change[control.DroppedUser]](t)(admin.DropUser(ctx, third, "drop", "", false))
 }
 
 func TestUserIsTiedElsewhere(t *testing.T) {

@@ -61,6 +61,8 @@ begin
     -- Others could have what a former user wrote run with the new owner's rights.
     v_definers := array(select p.oid::regprocedure::text from pg_proc p where p.proowner = v_role::regrole and p.prosecdef order by 1);
     v_sql := v_sql || array(select format('alter routine %s security invoker', f) from unnest(v_definers) f)
+      -- The workspace first: an owner has to have the right to create where its objects are.
+      || array(select format('alter schema %I owner to %I', n.nspname, remove_user.to_user) from pg_namespace n where n.nspowner = v_role::regrole and n.nspname !~ '^pg_')
       || format('reassign owned by %s to %I', v_role, remove_user.to_user);
   end if;
   v_sql := v_sql || format('drop owned by %s', v_role)
@@ -111,6 +113,9 @@ begin
     get stacked diagnostics v_detail = pg_exception_detail;
     perform tinydev_lib.fault(409, 'in_use', format('%s cannot be dropped, because of what depends on its objects or rights', v_role),
       'drop or change those first, or reassign the objects', jsonb_build_object('dependents', string_to_array(v_detail, e'\n')));
+  when insufficient_privilege then
+    perform tinydev_lib.fault(409, 'in_use', format('%s cannot be dropped: %s', v_role, sqlerrm),
+      case when v_reassign then format('let %I create there, or drop what lies there', remove_user.to_user) else 'ask a superuser' end, '{"dependents": []}');
   end;
   insert into tinydev_impl.dropped_user (role_name, dropped_by) values (remove_user.name, session_user)
   on conflict (role_name) do update set dropped_at = clock_timestamp(), dropped_by = excluded.dropped_by;

@@ -211,3 +211,40 @@ func privateCluster(t *testing.T) *cluster.Cluster {
 	})
 	return pg
 }
+
+// TestWhoHasSessions holds that nobody who can be more than a user, by SET ROLE too, is let in.
+func TestWhoHasSessions(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	super := pgtest.DB(t).Superuser()
+	for what, sql := range map[string]string{
+		"a superuser":                    "alter role %[1]s superuser",
+		"who makes roles":                "alter role %[1]s createrole",
+		"a member of a superuser":        "create role %[1]s_over superuser; grant %[1]s_over to %[1]s",
+		"a member of a member":           "create role %[1]s_over bypassrls; create role %[1]s_between; grant %[1]s_over to %[1]s_between; grant %[1]s_between to %[1]s",
+		"a member of the owner":          "grant tinydev_owner to %[1]s",
+		"who runs programs on the host":  "grant pg_execute_server_program to %[1]s",
+		"who may not log in":             "alter role %[1]s nologin",
+		"who is not a user any more":     "revoke tinydev_user from %[1]s",
+		"who replicates, by a member":    "create role %[1]s_over replication; grant %[1]s_over to %[1]s",
+		"who may write files by a group": "create role %[1]s_over; grant pg_write_server_files to %[1]s_over; grant %[1]s_over to %[1]s",
+	} {
+		tx, err := super.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := newName()
+		if _, err := tx.Exec(ctx, fmt.Sprintf("create role %[1]s login; grant tinydev_user to %[1]s; select tinydev_impl.require_session('%[1]s')", name), pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s, before: %v", what, err)
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf(sql, name), pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if _, err := tx.Exec(ctx, "select tinydev_impl.require_session($1)", name); fault.CodeOf(postgres.Fault(err, "")) != "not_a_user" {
+			t.Errorf("%s has a session: %v", what, err)
+		}
+		if err := tx.Rollback(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -12,10 +12,7 @@ begin
     perform tinydev_lib.fault(404, 'user_not_found', format('there is no user %s', require_user.name), 'select name from tinydev.user lists them');
   end if;
   -- Before PostgreSQL 16 the right to make roles reaches all of them, so what an administrator may not become has to be refused here.
-  with recursive held (id) as (
-    select v_id union select m.roleid from pg_auth_members m join held h on m.member = h.id
-  )
-  select r.rolname into v_above from held h join pg_roles r on r.oid = h.id
+  select r.rolname into v_above from tinydev_lib.held_roles(v_id) h(id) join pg_roles r on r.oid = h.id
    where r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication or r.rolname like E'pg\\_%'
       or (r.rolname like E'tinydev\\_%' and r.rolname not in ('tinydev_user', 'tinydev_admin'))
    order by h.id <> v_id, 1 limit 1;

@@ -19,8 +19,8 @@ begin
   if v_parsed ->> 'kind' = 'interval' and tinydev_lib.cron_release() < array[1, 5] then
     if not tinydev_lib.may_repeat(v_job_id) then
       perform tinydev_lib.fault(422, 'too_many_repeating',
-        format('below 1.5 (here %s) intervals of seconds are jobs that repeat within a minute, and as many run already as pg_cron has room for', tinydev_lib.cron_version()),
-        'use whole minutes (* * * * *), raise cron.max_running_jobs, or install pg_cron 1.5 or newer');
+        format('below 1.5 (here %s) intervals of seconds are jobs that repeat within a minute, and as many run already as pg_cron or your running_jobs has room for', tinydev_lib.cron_version()),
+        'use whole minutes (* * * * *), have running_jobs or cron.max_running_jobs raised, or install pg_cron 1.5 or newer');
     end if;
     v_command := format('call tinydev.refresh(%L, cause => ''schedule'', every_seconds => %s)', v_view.full_name, v_parsed ->> 'seconds');
     v_schedule := '* * * * *';

@@ -111,7 +111,13 @@ create function canary.touch() returns void language sql as 'insert into canary.
 		if err := super.QueryRow(context.Background(), "select count(*) from canary.seen").Scan(&seen); err != nil || seen > 0 {
 			t.Errorf("the canary was touched %d times: %v", seen, err)
 		}
-		for _, sql := range []string{"select cron.schedule_in_database('x', '* * * * *', 'select 1', current_database(), 'bob')", "select cron.schedule_in_database('x', '* * * * *', 'select 1', 'postgres')", "select cron.unschedule(1)"} {
+		// In an adopted PostgreSQL everybody may connect to each database, as PostgreSQL has it; not to this one.
+		for _, sql := range []string{"create database closed", "revoke connect on database closed from public"} {
+			if _, err := super.Exec(context.Background(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, sql := range []string{"select cron.schedule_in_database('x', '* * * * *', 'select 1', current_database(), 'bob')", "select cron.schedule_in_database('x', '* * * * *', 'select 1', 'closed')", "select cron.unschedule(1)"} {
 			if r := as("eve", sql); r.code == 0 {
 				t.Errorf("%s: nothing stands against it", sql)
 			}

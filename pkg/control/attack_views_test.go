@@ -73,6 +73,14 @@ func TestStatisticsTellNothing(t *testing.T) {
 	if n := pgtest.Value[int](t, eve, "select count(*)::int from pg_stats where most_common_vals::text like '%hidden7%' and schemaname not in ('pg_catalog')"); n != 0 {
 		t.Errorf("pg_stats shows %d columns of bob's", n)
 	}
+	bob := db.Conn(pgtest.Bob)
+	run(t, bob, "select cron.schedule_in_database('hidden7', '0 0 1 1 *', 'select ''hidden7''', current_database())", "select 'hidden7'") // the last query of an idle session shows
+	for _, query := range []string{"select count(*)::int from cron.job j where j::text like '%hidden7%'", "select count(*)::int from cron.job_run_details d where d::text like '%hidden7%'",
+		"select count(*)::int from pg_stat_activity a where a.query like '%hidden7%' and a.usename <> 'eve'"} {
+		if n := pgtest.Value[int](t, eve, query); n != 0 {
+			t.Errorf("%s: %d", query, n)
+		}
+	}
 	_, err := eve.Exec(context.Background(), `select tinydev.record_upload('bob.hidden7', jsonb_build_object('sha256', repeat('a', 64)))`)
 	if err == nil || strings.Contains(err.Error(), "upload 1") {
 		t.Errorf("a load into bob's table: %v", err)

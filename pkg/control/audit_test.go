@@ -302,6 +302,11 @@ func TestDefinitionsGoOnWithoutAudit(t *testing.T) {
 			run(t, super, "commit", "begin")
 		}
 		run(t, bob, fmt.Sprintf("create table t%d (a int)", i), fmt.Sprintf("drop table t%d", i))
+		if i == 0 { // but nobody is given a token behind the audit's back
+			if _, err := db.Conn(pgtest.Admin).Exec(context.Background(), "select tinydev.create_token('x', for_user => 'bob', sha256 => repeat('a', 64))"); sqlState(err) != "42P01" {
+				t.Errorf("a token without an entry: %v", err)
+			}
+		}
 		run(t, super, "rollback")
 		if i == 0 {
 			run(t, super, "alter table tinydev_impl.audit_away rename to audit")

@@ -210,7 +210,6 @@ func TestBadJWTs(t *testing.T) {
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
-	i.trust(nil)
 	s, _, _ := i.trust(func(o *SignOnOptions) { o.Claim, o.Domain = "email", "corp.example" })
 	mail := func(address any, verified any) string {
 		return i.good(map[string]any{"email": address, "email_verified": verified, "sub": fmt.Sprint(address), "preferred_username": "eve"})
@@ -227,6 +226,10 @@ func TestClaims(t *testing.T) {
 	}
 	s.wantRole(t, "verified", mail("bob@corp.example", true), "bob")
 	s.wantRole(t, "domains have no case", mail("eve@Corp.Example", true), "eve")
+	other, _, _ := i.trust(func(o *SignOnOptions) { o.Claim, o.Domain = "email", "desk.example" })
+	for _, domain := range []string{"de\u017fk.example", "des\u212a.example"} { // letters that have s and k for their small ones
+		other.wantCode(t, domain, mail("bob@"+domain, true), "claim_unusable")
+	}
 }
 
 // Who an administrator linked gets in by that alone, whatever the claims say.

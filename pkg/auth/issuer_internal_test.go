@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -180,6 +181,13 @@ func byRSA(k *rsa.PrivateKey) signer {
 	return func(b []byte) []byte {
 		sum := sha256.Sum256(b)
 		return must(rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, sum[:]))
+	}
+}
+
+func byRSA512(k *rsa.PrivateKey) signer {
+	return func(b []byte) []byte {
+		sum := sha512.Sum512(b)
+		return must(rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA512, sum[:]))
 	}
 }
 

@@ -41,11 +41,13 @@ func TestGoodJWTs(t *testing.T) {
 	i := newIssuer(t)
 	i.publish("curve", curveKey.Public(), map[string]any{"alg": "ES256", "use": "sig"})
 	i.publish("ed", edKey.Public(), nil)
+	i.publish("rs512", otherKey.Public(), map[string]any{"alg": "RS512"})
 	s, _, _ := i.trust(nil)
 	head := func(alg, kid string) map[string]any { return map[string]any{"alg": alg, "kid": kid} }
 	for what, token := range map[string]string{
 		"plain":          i.good(nil),
 		"PS256":          compact(head("PS256", "rsa"), i.claims(nil), byPSS(rsaKey)),
+		"RS512":          compact(head("RS512", "rs512"), i.claims(nil), byRSA512(otherKey)),
 		"ES256":          compact(head("ES256", "curve"), i.claims(nil), byCurve(curveKey)),
 		"EdDSA":          compact(head("EdDSA", "ed"), i.claims(nil), byEd(edKey)),
 		"no kid":         compact(map[string]any{"alg": "ES256", "typ": "JWT"}, i.claims(nil), byCurve(curveKey)),
@@ -138,7 +140,7 @@ func TestBadJWTs(t *testing.T) {
 		"kid is a path":                compact(head(map[string]any{"kid": "../../../../etc/passwd"}), i.claims(nil), bySecret(nil)),
 		"kid is SQL":                   compact(head(map[string]any{"kid": "' union select 'x"}), i.claims(nil), byRSA(otherKey)),
 		"kid is a number":              compact(head(map[string]any{"kid": 7}), i.claims(nil), byRSA(rsaKey)),
-		"no kid and several that fit":  compact(head(map[string]any{"kid": nil, "alg": "RS512"}), i.claims(nil), byRSA(rsaKey)),
+		"no kid and several that fit":  compact(head(map[string]any{"kid": nil, "alg": "RS512"}), i.claims(nil), byRSA512(otherKey)),
 		"jku":                          compact(head(map[string]any{"jku": elsewhere.URL, "kid": "mine"}), i.claims(nil), byRSA(otherKey)),
 		"jku with a known kid":         compact(head(map[string]any{"jku": elsewhere.URL}), i.claims(nil), byRSA(otherKey)),
 		"x5u":                          compact(head(map[string]any{"x5u": elsewhere.URL, "kid": nil}), i.claims(nil), byRSA(otherKey)),
@@ -393,6 +395,34 @@ func TestProviderAnswersNonsense(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		server.Close()
+	}
+}
+
+type passes func(*http.Request) (*http.Response, error)
+
+func (p passes) RoundTrip(r *http.Request) (*http.Response, error) { return p(r) }
+
+// The provider is asked where nobody can listen or answer in its name, whatever its description says.
+func TestGuarded(t *testing.T) {
+	t.Parallel()
+	asked := ""
+	client := http.Client{Transport: guarded{passes(func(r *http.Request) (*http.Response, error) {
+		asked = r.URL.String()
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	})}}
+	for place, allowed := range map[string]bool{
+		"https://login.example.org/keys": true, "http://127.0.0.1:9998/keys": true, "http://[::1]:9998/keys": true, "http://localhost/keys": true,
+		"http://login.example.org/keys": false, "http://10.0.0.1/keys": false, "http://169.254.169.254/keys": false, "http://0.0.0.0/keys": false,
+		"http://localhost.example.org/keys": false, "http://127.0.0.1.example.org/keys": false, "http://127.0.0.1@login.example.org/keys": false, "ftp://127.0.0.1/keys": false,
+	} {
+		asked = ""
+		answer, err := client.Get(place)
+		if err == nil {
+			answer.Body.Close()
+		}
+		if (err == nil) != allowed || (asked == place) != allowed {
+			t.Errorf("%s: %v", place, err)
+		}
 	}
 }
 

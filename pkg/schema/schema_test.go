@@ -64,9 +64,9 @@ func catalogue(t *testing.T, conn *pgx.Conn) string {
 	t.Helper()
 	return pgtest.Value[string](t, conn, `
 select string_agg(line, E'\n' order by line) from (
-  select format('%s %s %s %s', n.nspname, c.relname, c.relkind, c.relacl) as line
+  select format('%s %s %s %s', n.nspname, c.relname, c.relkind, (select array_agg(a order by a::text) from unnest(c.relacl) a)) as line
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('tinydev', 'tinydev_lib', 'tinydev_impl', 'public') or n.nspname !~ '^(pg_|information_schema|cron)'
-  union all select format('%s %s %s %s %s', p.oid::regprocedure, md5(p.prosrc), p.proacl, p.prosecdef, pg_get_userbyid(p.proowner))
+  union all select format('%s %s %s %s %s', p.oid::regprocedure, md5(p.prosrc), (select array_agg(a order by a::text) from unnest(p.proacl) a), p.prosecdef, pg_get_userbyid(p.proowner))
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('tinydev', 'tinydev_lib', 'tinydev_impl')
   union all select format('version %s', version) from tinydev_impl.schema_version) as lines`)
 }

@@ -38,9 +38,8 @@ func released(t *testing.T, file string) *schema.Source {
 }
 
 // TestUpgrade brings a database that the first release made, with a user, data and a job in it, to this version: all stays, and the
-// catalogue is that of a new installation.
+// catalogue is that of a new installation. It runs alone: two that install at once, in two databases, alter the same roles.
 func TestUpgrade(t *testing.T) {
-	t.Parallel()
 	ctx := context.Background()
 	fresh := pgtest.DB(t)
 	want := catalogue(t, fresh.Superuser())

@@ -54,6 +54,9 @@ func (u *User) WriteRows(ctx context.Context, name, format string, w io.Writer, 
 	} else if n, err = writeJSON(ctx, session.Conn, full, format == JSON, out); err != nil {
 		return n, fmt.Errorf("read %s: %w", full, session.Fault(err, ""))
 	}
+	if err := tx.Commit(ctx); err != nil {
+		return n, fmt.Errorf("read %s: %w", full, postgres.Fault(err, ""))
+	}
 	if err := out.Flush(); err != nil {
 		return n, err
 	}

@@ -1,5 +1,5 @@
 create or replace function tinydev_lib.called_functions(class_id oid, object_id oid, tree text) returns setof oid
-language sql stable
+language sql stable rows 20
 set search_path = pg_catalog, pg_temp
 as $$
   with named as (

@@ -2,67 +2,63 @@ create or replace function tinydev_lib.foreign_code(relation_id oid, access text
 returns table (owner oid, code text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_column
 declare
-  v_relations oid[];
-  v_types     oid[];
-  v_trusted   oid[];
+  v_trusted oid[];
 begin
-  select array_agg(distinct r.id) into v_relations from tinydev_lib.reached(foreign_code.relation_id, foreign_code.access) r;
-  -- Whom to trust is asked once for each owner, not for each object.
   select coalesce(array_agg(r.oid), '{}') into v_trusted from pg_roles r where tinydev_lib.is_trusted(r.oid);
-
-  -- Types: those of the columns, of the rows themselves, and those that an expression makes a value of.
-  select array_agg(distinct t.id) into v_types from (
-    select a.atttypid as id from pg_attribute a where a.attrelid = any (v_relations) and a.attnum > 0 and not a.attisdropped
-    union all
-    select c.reltype from pg_class c where c.oid = any (v_relations)
-    union all
-    select d.refobjid
-      from tinydev_lib.reached(foreign_code.relation_id, foreign_code.access) r
-     cross join lateral tinydev_lib.expressions(r.id, r.how) e
-      join pg_depend d on d.classid = e.class_id and d.objid = e.object_id and d.refclassid = 'pg_type'::regclass
-    union all
-    select p.prorettype
-      from tinydev_lib.reached(foreign_code.relation_id, foreign_code.access) r
-     cross join lateral tinydev_lib.expressions(r.id, r.how) e
-      join pg_depend d on d.classid = e.class_id and d.objid = e.object_id and d.refclassid = 'pg_proc'::regclass
-      join pg_proc p on p.oid = d.refobjid
-  ) t where t.id >= 16384;
-
   return query
-    select c.relowner, 'row policy ' || quote_ident(p.polname) || ' on ' || c.oid::regclass
-      from pg_class c join pg_policy p on p.polrelid = c.oid
-     where c.oid = any (v_relations) and c.relrowsecurity and c.relowner <> all (v_trusted)
+  -- Each step is computed as it stands here: the planner knows nothing of what the functions give and would join before it filters. For
+  -- the same reason it takes this for a long query and would compile it, which takes seconds.
+  with reached as materialized (
+    select r.id, r.how, c.relowner as owner, c.relrowsecurity, c.reltype
+      from tinydev_lib.reached(foreign_code.relation_id, foreign_code.access) r join pg_class c on c.oid = r.id
+  ), relation_expressions as materialized (
+    select e.*, r.how from reached r cross join lateral tinydev_lib.expressions(r.id, r.how) e
+  ), types as materialized (
+    -- Those of the columns, of the rows themselves, and those that an expression makes a value of.
+    select a.atttypid as id from reached r join pg_attribute a on a.attrelid = r.id where a.attnum > 0 and not a.attisdropped
     union
-    -- Others may be allowed to put triggers on a table that is one's own.
-    select case when c.relowner = any (v_trusted) then p.proowner else c.relowner end, format('trigger %I on %s', t.tgname, c.oid::regclass)
-      from tinydev_lib.reached(foreign_code.relation_id, foreign_code.access) r
-      join pg_class c on c.oid = r.id join pg_trigger t on t.tgrelid = c.oid join pg_proc p on p.oid = t.tgfoid
-     where r.how = 'write' and not t.tgisinternal and t.tgenabled <> 'D' and (c.relowner <> all (v_trusted) or p.proowner <> all (v_trusted))
+    select r.reltype from reached r
     union
-    select c.relowner, format('rule %I on %s', w.rulename, c.oid::regclass)
-      from tinydev_lib.reached(foreign_code.relation_id, foreign_code.access) r
-      join pg_class c on c.oid = r.id join pg_rewrite w on w.ev_class = c.oid
-     where r.how = 'write' and w.ev_type <> '1' and c.relowner <> all (v_trusted)
-    union
-    select case when e.owner = any (v_trusted) then p.proowner else e.owner end,
-           format('%I.%I(%s) in %s', n.nspname, p.proname, oidvectortypes(p.proargtypes), e.what)
-      from (select x.*, r.how as access
-              from tinydev_lib.reached(foreign_code.relation_id, foreign_code.access) r cross join lateral tinydev_lib.expressions(r.id, r.how) x
-            union all
-            select x.*, foreign_code.access from tinydev_lib.type_expressions(v_types, foreign_code.access) x) e
-     cross join lateral tinydev_lib.called_functions(e.class_id, e.object_id, e.tree) f(id)
-      join pg_proc p on p.oid = f.id
-      join pg_namespace n on n.oid = p.pronamespace
+    select case d.refclassid when 'pg_type'::regclass then d.refobjid else (select p.prorettype from pg_proc p where p.oid = d.refobjid) end
+      from relation_expressions e join pg_depend d on d.classid = e.class_id and d.objid = e.object_id
+     where d.refclassid in ('pg_type'::regclass, 'pg_proc'::regclass)
+  ), all_expressions as materialized (
+    select * from relation_expressions
+    union all
+    select e.*, foreign_code.access
+      from tinydev_lib.type_expressions(array(select t.id from types t where t.id >= 16384), foreign_code.access) e
+  ), calls as materialized (
+    select e.class_id, e.object_id, e.owner, e.what, e.how, f.id
+      from all_expressions e cross join lateral tinydev_lib.called_functions(e.class_id, e.object_id, e.tree) f(id)
+  ), foreign_calls as materialized (
+    select case when c.owner = any (v_trusted) then p.proowner else c.owner end as owner, c.id, c.what
+      from calls c join pg_proc p on p.oid = c.id
      where case
              -- In one's own query another's function is his code; all else that one wrote is one's own business.
-             when e.owner = any (v_trusted) then e.class_id = 'pg_rewrite'::regclass and p.proowner <> all (v_trusted)
-             else not tinydev_lib.is_harmless(p.oid, e.access)
-                  and not (p.oid = 'nextval(regclass)'::regprocedure and e.class_id = 'pg_attrdef'::regclass
-                           and tinydev_lib.counts_own_sequence(e.object_id))
-           end;
+             when c.owner = any (v_trusted) then c.class_id = 'pg_rewrite'::regclass and p.proowner <> all (v_trusted)
+             when p.oid = 'nextval(regclass)'::regprocedure and c.class_id = 'pg_attrdef'::regclass then not tinydev_lib.counts_own_sequence(c.object_id)
+             else not tinydev_lib.is_harmless(p.oid, c.how)
+           end
+  )
+  select c.owner, format('%I.%I(%s) in %s', n.nspname, p.proname, oidvectortypes(p.proargtypes), c.what)
+    from foreign_calls c join pg_proc p on p.oid = c.id join pg_namespace n on n.oid = p.pronamespace
+  union
+  select r.owner, format('row policy %I on %s', p.polname, r.id::regclass)
+    from reached r join pg_policy p on p.polrelid = r.id
+   where r.relrowsecurity and r.owner <> all (v_trusted)
+  union
+  -- Others may be allowed to put triggers on a table that is one's own.
+  select case when r.owner = any (v_trusted) then p.proowner else r.owner end, format('trigger %I on %s', t.tgname, r.id::regclass)
+    from reached r join pg_trigger t on t.tgrelid = r.id join pg_proc p on p.oid = t.tgfoid
+   where r.how = 'write' and not t.tgisinternal and t.tgenabled <> 'D' and (r.owner <> all (v_trusted) or p.proowner <> all (v_trusted))
+  union
+  select r.owner, format('rule %I on %s', w.rulename, r.id::regclass)
+    from reached r join pg_rewrite w on w.ev_class = r.id
+   where r.how = 'write' and w.ev_type <> '1' and r.owner <> all (v_trusted);
 end $$;
 
 comment on function tinydev_lib.foreign_code(oid, text) is

@@ -1,6 +1,6 @@
 create or replace function tinydev_lib.reached(relation_id oid, access text)
 returns table (id oid, how text)
-language sql stable
+language sql stable rows 20
 set search_path = pg_catalog, pg_temp
 as $$
   with recursive found(id, how) as (

@@ -21,11 +21,13 @@ begin
       'set default_transaction_isolation = ''read committed''');
   end if;
   loop
-    -- Once before the locks, since with PostgreSQL 12 opening a relation may run code, and once under them.
-    select pg_get_userbyid(f.owner), array_agg(f.code order by f.code) into v_owner, v_code
-      from tinydev_lib.foreign_code(require_data.relation_id, require_data.access) f
-     group by f.owner order by 1 limit 1;
-    if found then
+    -- Under the locks; with PostgreSQL 12, where opening a relation may run code, before them too.
+    if v_locked <> '{}' or current_setting('server_version_num')::integer < 130000 then
+      select pg_get_userbyid(f.owner), array_agg(f.code order by f.code) into v_owner, v_code
+        from tinydev_lib.foreign_code(require_data.relation_id, require_data.access) f
+       group by f.owner order by 1 limit 1;
+    end if;
+    if v_owner is not null then
       select case when c.relpersistence <> 't' then c.oid::regclass::text end into v_name from pg_class c where c.oid = require_data.relation_id;
       perform tinydev_lib.fault(403, 'foreign_code',
         format('%s would run code of %s with your rights: %s', coalesce(v_name, 'the query'), v_owner, tinydev_lib.word_list(v_code)),

@@ -1,6 +1,6 @@
 create or replace function tinydev_lib.type_expressions(type_ids oid[], access text)
 returns table (class_id oid, object_id oid, owner oid, what text, tree text)
-language sql stable
+language sql stable rows 20
 set search_path = pg_catalog, pg_temp
 as $$
   with recursive types(id) as (

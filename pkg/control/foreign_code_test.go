@@ -1,0 +1,341 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
+	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
+)
+
+// openShared gives a database in which eve shares with bob what testdata/shared.sql makes.
+func openShared(t *testing.T) (*control.Control, *pgtest.Database) {
+	t.Helper()
+	c, db := open(t)
+	exec(t, db.Conn(pgtest.Ann), `create table data (a integer, b text)`, `insert into data values (1, 'x')`, `grant usage on schema "Ann" to bob, eve`, `grant select on data to bob, eve`)
+	text, err := os.ReadFile("testdata/shared.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eve := db.Conn(pgtest.Eve)
+	if _, err := eve.PgConn().Exec(context.Background(), string(text)).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	if pgtest.Value[int](t, eve, "select current_setting('server_version_num')::int") >= 140000 {
+		exec(t, eve, "create table refused_statistics (a integer, b integer)", "insert into refused_statistics values (1, 2)",
+			"create statistics on_expression on (a + eve.f('statistics')), b from refused_statistics", "grant select, insert on refused_statistics to bob", "truncate seen", "alter sequence runs restart")
+	}
+	return c, db
+}
+
+// seen empties the record of where eve's code ran and gives it.
+func seen(t *testing.T, super *pgx.Conn) []string {
+	t.Helper()
+	found := pgtest.Value[[]string](t, super, "select coalesce(array_agg(distinct what || ': ' || who || '/' || session), '{}') from eve.seen")
+	if len(found) == 0 && pgtest.Value[bool](t, super, "select is_called from eve.runs") {
+		found = []string{"rolled back: bob/bob"}
+	}
+	exec(t, super, "truncate eve.seen", "alter sequence eve.runs restart")
+	return found
+}
+
+// relations gives the relations of eve's whose name begins with prefix.
+func relations(t *testing.T, db *pgtest.Database, prefix, kinds string) []string {
+	t.Helper()
+	list := pgtest.Value[[]string](t, db.Superuser(), `select array_agg(relname::text order by relname) from pg_class
+		where relnamespace = 'eve'::regnamespace and not relispartition and relname like $1 || '%' and relkind = any (string_to_array($2, null)::"char"[])`, prefix, kinds)
+	if len(list) == 0 {
+		t.Fatalf("eve has nothing that begins with %s", prefix)
+	}
+	return list
+}
+
+// doors are the ways in which bob reads a relation.
+func doors(bob *control.User) map[string]func(ctx context.Context, relation string) error {
+	rows := func(format string) func(context.Context, string) error {
+		return func(ctx context.Context, relation string) error {
+			_, err := bob.WriteRows(ctx, relation, format, &bytes.Buffer{}, func() {})
+			return err
+		}
+	}
+	preview := func(query string) func(context.Context, string) error {
+		return func(ctx context.Context, relation string) error {
+			_, err := bob.PreviewQuery(ctx, fmt.Sprintf(query, relation), 10)
+			return err
+		}
+	}
+	view := func(query string) func(context.Context, string) error {
+		return func(ctx context.Context, relation string) error {
+			if _, err := bob.CreateView(ctx, "made", fmt.Sprintf(query, relation), false); err != nil {
+				return err
+			}
+			if _, err := bob.Refresh(ctx, "made", false); err != nil {
+				return err
+			}
+			if _, err := bob.ReplaceView(ctx, "made", fmt.Sprintf(query+" limit 1", relation), false); err != nil {
+				return err
+			}
+			_, err := bob.DropView(ctx, "made", false)
+			return err
+		}
+	}
+	return map[string]func(context.Context, string) error{
+		"rows as CSV": rows(control.CSV), "rows as JSON": rows(control.JSON),
+		"preview": preview("select * from %s"), "preview of JSON": preview("select to_jsonb(t) from %s t"), "preview of a join": preview(`select 1 from "Ann".data d, %s t`),
+		"preview of a subquery": preview("with w as (select * from %s) select (select count(*) from w)"),
+		"view":                  view("select t.* from %s t"), "view of a count": view("select count(*) as n from (select 1 from %s) t"),
+	}
+}
+
+// TestForeignCodeIsRefused has bob read by every door what would run eve's code with his rights: it is refused and does not run. Once
+// he trusts her it does, which shows that it would have.
+func TestForeignCodeIsRefused(t *testing.T) {
+	t.Parallel()
+	c, db := openShared(t)
+	ctx, bob := context.Background(), c.As(pgtest.Bob)
+	super, conn := db.Superuser(), db.Conn(pgtest.Bob)
+	all := relations(t, db, "refused_", "rpvm")
+	for _, name := range all {
+		for door, read := range doors(bob) {
+			e := fault.As(read(ctx, "eve."+name))
+			if e == nil || e.Code != "foreign_code" || e.Kind != fault.Forbidden || e.Fields["owner"] != "eve" || e.Hint == "" || len(e.Fields["runs"].([]any)) == 0 {
+				t.Errorf("%s of %s: %+v, want foreign_code", door, name, e)
+			}
+		}
+		// What tells of a relation without reading it.
+		if _, err := bob.Relations(ctx, control.Tables, "", 1000); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Exec(ctx, "select tinydev.describe($1)", "eve."+name); err != nil {
+			t.Errorf("describe %s: %v", name, err)
+		}
+		if _, err := bob.CreateView(ctx, "made", "select * from eve."+name, true); err != nil && fault.CodeOf(err) != "foreign_code" {
+			t.Errorf("a dry run with %s: %v", name, err)
+		}
+		if found := seen(t, super); len(found) > 0 {
+			t.Fatalf("with %s eve's code ran: %q", name, found)
+		}
+	}
+
+	must[control.Change[control.Trusted]](t)(bob.Trust(ctx, "eve", false))
+	ran := map[string]bool{}
+	for _, name := range all {
+		for door, read := range doors(bob) {
+			if err := read(ctx, "eve."+name); err != nil && fault.CodeOf(err) != "read_only" && !strings.Contains(err.Error(), "security-restricted") {
+				t.Errorf("%s of %s by one who trusts eve: %v", door, name, err)
+			}
+		}
+		for _, found := range seen(t, super) {
+			what, who, _ := strings.Cut(found, ": ")
+			ran[what] = true
+			if who != "bob/bob" {
+				t.Errorf("with %s eve's code ran as %s", name, who)
+			}
+		}
+	}
+	for _, what := range []string{"index", "predicate", "partition", "heir", "policy", "view index", "cast", "function", "where", "subquery", "join", "operator", "aggregate", "domain",
+		"query_to_xml", "ts_stat"} {
+		if !ran[what] {
+			t.Errorf("%s does not show that its code would have run; it did in %v", what, ran)
+		}
+	}
+
+	must[control.Change[control.Untrusted]](t)(bob.Untrust(ctx, "eve", false))
+	for door, read := range doors(bob) {
+		if err := read(ctx, "eve.refused_function"); fault.CodeOf(err) != "foreign_code" {
+			t.Errorf("%s by one who trusts eve no more: %v", door, err)
+		}
+	}
+}
+
+// TestDataOfOthersIsUsed has bob read by every door what runs no code of eve's.
+func TestDataOfOthersIsUsed(t *testing.T) {
+	t.Parallel()
+	c, db := openShared(t)
+	ctx, bob := context.Background(), c.As(pgtest.Bob)
+	super := db.Superuser()
+	all := relations(t, db, "good_", "rpvm")
+	for _, name := range all {
+		for door, read := range doors(bob) {
+			if err := read(ctx, "eve."+name); err != nil {
+				t.Errorf("%s of %s: %v %+v", door, name, err, fault.As(err))
+			}
+		}
+	}
+	conn := db.Conn(pgtest.Bob)
+	exec(t, conn, "create function twice(a integer) returns integer language sql as 'select 2 * a'", "create view mine as select twice(a) as a from eve.good_base",
+		"create table heads (a integer)", "create table parts (a integer) partition by range (a)", "create table parts_1 partition of parts for values from (0) to (9)")
+	for _, query := range []string{
+		"select * from mine", "select twice(a) from eve.good_join", "select b.a, d.b from eve.good_base b join \"Ann\".data d using (a) join eve.good_serial s on s.base = b.id",
+		"select m, to_jsonb(e) from eve.good_enum e", "select count(*) from heads, parts", "select * from eve.good_enum where m = 'fine' -- fine\n;",
+		"select position, type from tinydev.event", "select extract(year from now()), generate_series(1, 3)", "select relname from pg_class limit 1", "select 1 as a, 2 as a",
+	} {
+		if _, err := bob.PreviewQuery(ctx, query, 10); err != nil {
+			t.Errorf("preview %s: %v", query, err)
+		}
+	}
+	if found := seen(t, super); len(found) > 0 {
+		t.Errorf("eve's code ran: %q", found)
+	}
+}
+
+// TestOwnQueriesWithForeignCode has bob write himself what calls eve's functions.
+func TestOwnQueriesWithForeignCode(t *testing.T) {
+	t.Parallel()
+	c, db := openShared(t)
+	ctx, bob := context.Background(), c.As(pgtest.Bob)
+	super, conn := db.Superuser(), db.Conn(pgtest.Bob)
+	exec(t, conn, "create view through as select eve.f('own view') as a", "create table kinds (k eve.kind)", "insert into kinds values ('x')",
+		"create aggregate total(integer) (sfunc = eve.step, stype = integer)")
+	for _, query := range []string{
+		"select eve.f('direct')", "select * from eve.f('from')", "select 1 operator(eve.===) 2", "select eve.total(1)", "select total(1)", "select * from through", "select '1'::eve.checked",
+		"select 1::eve.checked", "select to_json('x'::eve.kind)", "select to_jsonb(k) from kinds", "select 'x'::eve.kind::json", "select jsonb_populate_record(null::eve.pair, '{}')",
+		"select 1 where exists (select from pg_class where relname = 'x' or eve.fb('where', 1))", "with w as (select eve.f('with') as a) select * from w", "values (eve.f('values'))",
+		"select 1 order by eve.f('order')", "select 1 limit eve.f('limit')",
+	} {
+		if _, err := bob.PreviewQuery(ctx, query, 10); fault.CodeOf(err) != "foreign_code" {
+			t.Errorf("preview %s: %v, want foreign_code", query, err)
+		}
+		_, err := bob.CreateView(ctx, "made", "select 1 as one from ("+query+") q", false)
+		if e := fault.As(err); fault.CodeOf(err) != "foreign_code" || e.Fields["relation"] != "bob.made" {
+			t.Errorf("view of %s: %v %+v, want foreign_code", query, err, e)
+		}
+	}
+	if _, err := bob.WriteRows(ctx, "kinds", control.JSON, &bytes.Buffer{}, func() {}); fault.CodeOf(err) != "foreign_code" {
+		t.Errorf("rows of a table of bob's with a type of eve's: %v", err)
+	}
+	if found := seen(t, super); len(found) > 0 {
+		t.Errorf("eve's code ran: %q", found)
+	}
+}
+
+// TestCodeThatComesLater has eve add code to what bob's view reads already: the next refresh fails, by hand and as a job, and says why.
+func TestCodeThatComesLater(t *testing.T) {
+	t.Parallel()
+	c, db := openShared(t)
+	ctx, bob := context.Background(), c.As(pgtest.Bob)
+	eve, conn, super := db.Conn(pgtest.Eve), db.Conn(pgtest.Bob), db.Superuser()
+	must[control.Change[control.Relation]](t)(bob.CreateView(ctx, "v", "select a from eve.good_base", false))
+	must[control.Change[control.Refreshed]](t)(bob.Refresh(ctx, "v", false))
+	exec(t, eve, "create index later on good_base ((a + f('later')))", "truncate seen", "alter sequence runs restart")
+
+	_, err := bob.Refresh(ctx, "v", false)
+	wantFault(t, err, fault.Forbidden, "foreign_code")
+	if state := sqlstate(t, conn, "call tinydev.refresh('bob.v', cause => 'schedule')"); state != "TD403" {
+		t.Errorf("the job's command raised %s", state)
+	}
+	failed := events(t, db, "view.failed", "bob.v")
+	if len(failed) != 2 || failed[0]["code"] != "foreign_code" || failed[1]["cause"] != "schedule" || failed[1]["sqlstate"] != "TD403" {
+		t.Errorf("view.failed says %v", failed)
+	}
+	if found := seen(t, super); len(found) > 0 {
+		t.Errorf("eve's code ran: %q", found)
+	}
+	must[control.Change[control.Trusted]](t)(bob.Trust(ctx, "eve", false))
+	must[control.Change[control.Refreshed]](t)(bob.Refresh(ctx, "v", false))
+	if found := seen(t, super); len(found) != 1 || found[0] != "later: bob/bob" {
+		t.Errorf("trusted, the code ran as %q", found)
+	}
+	must[control.Change[control.Untrusted]](t)(bob.Untrust(ctx, "eve", false))
+	_, err = bob.Refresh(ctx, "v", false)
+	wantFault(t, err, fault.Forbidden, "foreign_code")
+	exec(t, eve, "drop index later")
+	must[control.Change[control.Refreshed]](t)(bob.Refresh(ctx, "v", false))
+}
+
+// TestWhatIsCheckedIsHeld has eve change a view while bob begins to read it: he waits, and sees what she made of it.
+func TestWhatIsCheckedIsHeld(t *testing.T) {
+	t.Parallel()
+	c, db := openShared(t)
+	ctx, bob := context.Background(), c.As(pgtest.Bob)
+	eve, super := db.Conn(pgtest.Eve), db.Superuser()
+	exec(t, eve, "create view turns as select a from good_base", "create view over_turns as select a from turns", "grant select on over_turns to bob")
+	for door, read := range doors(bob) {
+		exec(t, eve, "begin", "create or replace view turns as select f('turned') as a")
+		done := make(chan error, 1)
+		go func() { done <- read(ctx, "eve.over_turns") }()
+		pgtest.Eventually(t, 10*time.Second, "bob waits for eve", func() bool {
+			return pgtest.Value[bool](t, super, "select exists (select from pg_stat_activity where usename = 'bob' and wait_event_type = 'Lock')")
+		})
+		exec(t, eve, "commit")
+		if err := <-done; fault.CodeOf(err) != "foreign_code" {
+			t.Errorf("%s: %v, want foreign_code", door, err)
+		}
+		exec(t, eve, "create or replace view turns as select a from good_base")
+	}
+	if found := seen(t, super); len(found) > 0 {
+		t.Errorf("eve's code ran: %q", found)
+	}
+
+	conn := db.Conn(pgtest.Bob)
+	exec(t, eve, "set lock_timeout = '100ms'")
+	for access, changes := range map[string][]string{
+		"'eve.over_turns'::regclass": {"create or replace view turns as select f('x') as a", "alter view turns rename to others", "alter table good_base enable row level security",
+			"alter table good_base alter a type bigint using f('x')", "alter table good_base add check (a > f('x'))"},
+		"'eve.good_partitioned'::regclass, 'write'": {"create trigger t before insert on good_partitioned for each row execute function suppress_redundant_updates_trigger()",
+			"create trigger t before insert on good_partitioned_x for each row execute function suppress_redundant_updates_trigger()",
+			"alter table good_partitioned_x alter a set default f('x')", "create index on good_partitioned_x ((a + f('x')))"},
+	} {
+		exec(t, conn, "begin", "select tinydev_lib.require_data("+access+")")
+		for _, change := range changes {
+			if state := sqlstate(t, eve, change); state != "55P03" {
+				t.Errorf("while %s is held, %s raised %s, want a lock that is not available", access, change, state)
+			}
+		}
+		exec(t, conn, "rollback")
+	}
+}
+
+// TestPreviewStaysReadOnly holds that a preview, which makes a temporary view before it runs, writes nothing and leaves nothing.
+func TestPreviewStaysReadOnly(t *testing.T) {
+	t.Parallel()
+	c, db := openShared(t)
+	bob := c.As(pgtest.Bob)
+	exec(t, db.Conn(pgtest.Bob), "create table log (a text)",
+		"create function writes() returns integer language sql as $$ insert into bob.log values ('x'); select 1 $$",
+		"create function loosens() returns integer language plpgsql as $$ begin set transaction read write; insert into bob.log values ('y'); return 1; end $$",
+		"create function configures() returns integer language plpgsql as $$ begin perform set_config('transaction_read_only', 'off', true); insert into bob.log values ('z'); return 1; end $$")
+	for _, ctx := range []context.Context{context.Background(), postgres.ReadOnly(context.Background())} {
+		if p := must[control.QueryPreview](t)(bob.PreviewQuery(ctx, "select a from eve.good_base", 10)); len(p.Rows) != 1 {
+			t.Errorf("preview %+v", p)
+		}
+		for _, query := range []string{"select writes()", "select loosens()", "select configures()", "select nextval('eve.counter')"} {
+			if _, err := bob.PreviewQuery(ctx, query, 10); fault.As(err) == nil {
+				t.Errorf("%s: %v, want a refusal", query, err)
+			}
+		}
+		if _, err := bob.PreviewQuery(ctx, "select * from tinydev_query", 10); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("a preview sees our view: %v", err)
+		}
+	}
+	if pgtest.Value[bool](t, db.Conn(pgtest.Bob), "select exists (select from log)") {
+		t.Error("a preview wrote")
+	}
+}
+
+// TestIsolationIsReadCommitted holds that nobody is fooled by a snapshot that is older than the locks.
+func TestIsolationIsReadCommitted(t *testing.T) {
+	t.Parallel()
+	c, db := openShared(t)
+	ctx, bob := context.Background(), c.As(pgtest.Bob)
+	exec(t, db.Superuser(), "alter role bob in database "+db.Name+" set default_transaction_isolation = 'repeatable read'")
+	_, err := bob.CreateView(ctx, "v", "select a from eve.good_base", false)
+	wantFault(t, err, fault.Invalid, "isolation_unsupported")
+	for door, read := range doors(bob) {
+		if strings.HasPrefix(door, "view") {
+			continue
+		}
+		if err := read(ctx, "eve.good_base"); err != nil {
+			t.Errorf("%s: %v", door, err)
+		}
+	}
+}

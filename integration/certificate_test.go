@@ -228,10 +228,37 @@ func TestAuthorityCommands(t *testing.T) {
 	if hba := s.must("ca", "hba", "--database", "crm", "--server-address", "10.0.0.5/32"); !slices.Contains(strings.Split(strings.Join(strings.Fields(hba), " "), " "), "scram-sha-256") {
 		t.Errorf("hba: %s", hba)
 	}
+	composeFile(t)
 	for _, args := range [][]string{{"init", "--out", "x"}, {"init", "--host", "a b"}, {"hba", "--people", "trust"}, {"user"}, {"user", "bob", "--days", "0"}, {"user", "tinydev_server"}, {"user", "a/b"},
 		{"user", "bob", "--dir", "nowhere"}} {
 		if r := s.command(append([]string{"ca"}, args...)...); r.code != 2 || !strings.Contains(r.stderr, "error: ") {
 			t.Errorf("ca %v: %d %s", args, r.code, r.stderr)
 		}
+	}
+}
+
+// composeFile runs the commands of the compose file that make certificates, twice, as at each start.
+func composeFile(t *testing.T) {
+	t.Helper()
+	dir := tempDir(t)
+	_, commands, found := strings.Cut(read(t, "../deploy/compose.yaml"), "command:\n      - |\n")
+	commands, _, ended := strings.Cut(commands, "    volumes:")
+	if !found || !ended || strings.Count(commands, "tinydev ca ") != 2 {
+		t.Fatalf("the compose file makes no certificates: %s", commands)
+	}
+	for range 2 {
+		cmd := exec.Command("bash", "-euc", strings.ReplaceAll(commands, "/etc/tinydev", dir))
+		cmd.Env = environment("PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH"))
+		if r := run(t, cmd, ""); r.code != 0 {
+			t.Fatalf("%d %s", r.code, r.stderr)
+		}
+	}
+	for _, name := range []string{"ca/ca.key", "postgres/ca.crt", "postgres/server.key", "postgres/pg_ident.conf"} {
+		if len(read(t, filepath.Join(dir, name))) == 0 {
+			t.Errorf("%s is empty", name)
+		}
+	}
+	if hba := read(t, filepath.Join(dir, "postgres/pg_hba.conf")); strings.Contains(hba, "trust") || strings.Contains(hba, "scram") || !strings.Contains(hba, "peer map=tinydev") {
+		t.Errorf("it lets in others: %s", hba)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -389,5 +390,48 @@ host crm tinydev_server,+tinydev_user all reject`},
 		if text, err := bad.HBA(); fault.CodeOf(err) != "usage" {
 			t.Errorf("%s: %v\n%s", what, err, text)
 		}
+	}
+}
+
+// TestIntermediateAuthority: PostgreSQL may know only who signed the authority, so that one's certificate goes along.
+func TestIntermediateAuthority(t *testing.T) {
+	t.Parallel()
+	authority := func(name string, by *Authority) *Authority {
+		t.Helper()
+		pair, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageCertSign}, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certFile, keyFile, err := pair.Write(t.TempDir(), "ca")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := LoadAuthority(certFile, keyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	root := authority("root", nil)
+	pair, err := authority("department", root).Client("ann", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	options.Roots.AddCert(root.cert)
+	for _, raw := range shown.Certificate[1:] {
+		cert, err := x509.ParseCertificate(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Intermediates.AddCert(cert)
+	}
+	if _, err := shown.Leaf.Verify(options); err != nil || len(shown.Certificate) != 2 {
+		t.Errorf("%d certificates are shown: %v", len(shown.Certificate), err)
 	}
 }

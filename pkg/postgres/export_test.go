@@ -1,0 +1,7 @@
+package postgres
+
+// For the tests outside of the package, which have a PostgreSQL.
+var (
+	Quiet = quiet
+	Alive = alive
+)

@@ -15,13 +15,24 @@ declare
   v_found tinydev_lib.refreshable;
   v_owner name;
 begin
+  -- reads_others: the query names a relation, function, operator or type that is not plainly the owner's. The numbers are those of
+  -- pg_type, pg_proc, pg_class, pg_operator and pg_rewrite in all versions; each name would be one more look-up.
   -- One look: a scheduled refresh has a new session, in which each function and view that is touched first costs up to a
-  -- millisecond. The last column is can_refresh_concurrently of tinydev.relation.
+  -- millisecond. The third column is can_refresh_concurrently of tinydev.relation.
   select c.oid, format('%I.%I', n.nspname, c.relname),
          c.relispopulated and exists (
            select from pg_index i
             where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null),
-         tinydev_lib.reads_others(c.oid)
+         exists (
+           select from pg_depend d
+            where d.classid = 2618 and d.objid = (select w.oid from pg_rewrite w where w.ev_class = c.oid) and d.refobjid <> c.oid
+              and case d.refclassid
+                    when 1259 then not exists (select from pg_class t where t.oid = d.refobjid and t.relowner = c.relowner
+                                                and t.relkind in ('r', 'm') and not t.relhassubclass and not t.relispartition)
+                                   or exists (select from pg_depend t where t.classid = 1259 and t.objid = d.refobjid and t.refclassid = 1247)
+                    when 1255 then not exists (select from pg_proc f where f.oid = d.refobjid and f.proowner = c.relowner and f.prokind in ('f', 'w'))
+                    else d.refclassid in (1247, 2617)
+                  end)
     into v_found.view_id, v_found.full_name, v_found.is_concurrent, v_found.reads_others
     from tinydev_lib.parse_name(find_refreshable.view) p
     join pg_namespace n on n.nspname = p.workspace

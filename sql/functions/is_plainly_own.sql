@@ -8,9 +8,8 @@ as $$
        and c.relkind in ('r', 'm') and not c.relhassubclass and not c.relispartition
        and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refclassid = 'pg_type'::regclass)
        and (is_plainly_own.access = 'read'
-            or is_plainly_own.access = 'write' and not c.relhastriggers
-            or is_plainly_own.access = 'refresh' and not tinydev_lib.reads_others(c.oid)))
+            or is_plainly_own.access = 'write' and not c.relhastriggers))
 $$;
 
 comment on function tinydev_lib.is_plainly_own(oid, text) is
-$$Whether a glance shows that reading a relation ('read'), writing to it or refreshing it touches nothing of another owner.$$;
+$$Whether a glance shows that reading a relation ('read') or writing to it ('write') touches nothing of another owner.$$;

@@ -5,7 +5,9 @@ as $$
 begin
   -- In two steps, since an empty view is neither planned nor run, and shows what it would run.
   execute tinydev_lib.view_sql(make_view.name, make_view.query) operator(pg_catalog.||) E'\nwith no data';
-  perform tinydev_lib.require_data(make_view.name::pg_catalog.regclass, 'refresh');
+  if (tinydev_lib.find_refreshable(make_view.name)).reads_others then
+    perform tinydev_lib.require_data(make_view.name::pg_catalog.regclass, 'refresh');
+  end if;
   execute pg_catalog.format('refresh materialized view %s', make_view.name);
 end $$;
 

@@ -9,13 +9,10 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
 )
 
-// admin is the administrator of the test databases.
-const admin = "admin"
-
 // TestAudit reads who did what, by filter and page by page; only administrators do.
 func TestAudit(t *testing.T) {
 	t.Parallel()
-	s := open(t, pgtest.DB(t), admin)
+	s := open(t, pgtest.DB(t), pgtest.Admin)
 	run(t, s.db.Conn(pgtest.Bob), "create table seen (a int)", "grant select on seen to eve")
 	s.get("/audit", ">create table</a>", "bob.seen", "in psql or another client", `href="/audit?actor=bob"`, "SHA-256", "&#34;object_type&#34;: &#34;table&#34;")
 	filtered := s.get("/audit?actor=bob&action=grant&since=2001-02-03T04:05", ">grant</a>", `value="2001-02-03T04:05"`, `value="grant"`).body
@@ -48,7 +45,7 @@ func TestAudit(t *testing.T) {
 // TestAuditOfHostileText finds names and filters nowhere as markup.
 func TestAuditOfHostileText(t *testing.T) {
 	t.Parallel()
-	s := open(t, pgtest.DB(t), admin)
+	s := open(t, pgtest.DB(t), pgtest.Admin)
 	long := strings.Repeat("ä", 31) + "x" // 63 bytes
 	run(t, s.db.Superuser(), "insert into tinydev_impl.audit (actor, door, action, subject, detail) select x, 'sql', x, x, jsonb_build_object(x, x) from (values ('"+
 		strings.ReplaceAll(hostile[:min(63, len(hostile))], "'", "''")+"'), ('"+long+"'), ('</script>onerror')) v(x)")

@@ -15,7 +15,7 @@ import (
 
 func newAudit() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "audit", Short: "Show who did what, when and through which door", GroupID: groupData,
+		Use: "audit", Short: "Show who did what, when and through which door", GroupID: groupUsers,
 		Long: `Shows what users defined, granted, scheduled and loaded, their tokens and sign-ins, newest first; for administrators. The door is http,
 sql (psql or any other client), job (pg_cron) or server. Refreshes are not in it: "tinydev events" shows those. --json adds the
 SHA-256 of the SQL and more detail. In SQL it is the view tinydev.audit.

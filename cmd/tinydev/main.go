@@ -58,6 +58,7 @@ Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 d
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageFault(cmd, err) })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddGroup(&cobra.Group{ID: groupServer, Title: "The server:"}, &cobra.Group{ID: groupData, Title: "Data, views and events:"},
+		&cobra.Group{ID: groupUsers, Title: "Users and their rights:"},
 		&cobra.Group{ID: groupTools, Title: "Tools:"})
 	root.SetHelpCommandGroupID(groupTools)
 	root.AddCommand(
@@ -72,6 +73,7 @@ Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 d
 const (
 	groupServer = "server"
 	groupData   = "data"
+	groupUsers  = "users"
 	groupTools  = "tools"
 )
 

@@ -16,7 +16,7 @@ import (
 
 func newSettings() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "settings", Short: "Show what holds for all users, and change it", GroupID: groupData,
+		Use: "settings", Short: "Show what holds for all users, and change it", GroupID: groupUsers,
 		Long: `Shows the settings that are kept in the database: how long things are kept, whether new workspaces are readable by all, and the limits of
 users that have none of their own. What an installation takes from its environment is shown by "tinydev config". In SQL it is the
 view tinydev.settings.

@@ -18,7 +18,7 @@ func privilegeFlag(cmd *cobra.Command, standard string) {
 
 func newShare() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "share RELATION USER", Short: "Let others read a table or view of yours", GroupID: groupData,
+		Use: "share RELATION USER", Short: "Let others read a table or view of yours", GroupID: groupUsers,
 		Long: `Shares a table or view of yours with another user, or with everyone, by a plain GRANT. The privileges that write (insert, update,
 delete, all) let read too. --list shows what you share and what is shared with you, grants made in psql among it.
 
@@ -77,7 +77,7 @@ func listGrants(ctx context.Context, c *client.Client, cmd *cobra.Command) error
 
 func newUnshare() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "unshare RELATION USER", Short: "Take back what you shared", GroupID: groupData,
+		Use: "unshare RELATION USER", Short: "Take back what you shared", GroupID: groupUsers,
 		Long: `Takes back what "tinydev share" or a GRANT gave on a table or view of yours; all of it, or one privilege that writes. Open event
 streams of that user lose sight of it within a minute.
 
@@ -106,7 +106,7 @@ Example:
 
 func newTrust() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "trust OWNER", Short: "Let the code of another owner run with your rights", GroupID: groupData,
+		Use: "trust OWNER", Short: "Let the code of another owner run with your rights", GroupID: groupUsers,
 		Long: `What others share with you is read as data. A plain view with functions of its owner's, a table with row policies, triggers, or
 functions in defaults and indexes would run the owner's code with your rights: it could read what you may read and change what you
 may change. Such a relation is refused with foreign_code until you trust its owner. The owner may change the code at any time.

@@ -17,7 +17,7 @@ import (
 )
 
 func newToken() *cobra.Command {
-	return family("token", "Make, list and revoke tokens for the API and the pages",
+	cmd := family("token", "Make, list and revoke tokens for the API and the pages",
 		`A token speaks for one user, over HTTP alone: as "Authorization: Bearer td_…", or to sign in to the pages once. PostgreSQL keeps its SHA-256,
 so it is shown once. The token of the server itself is what "tinydev env" prints.
 
@@ -29,6 +29,8 @@ Example:
 
 In SQL: tinydev.create_token, tinydev.revoke_token, and the view tinydev.token.`,
 		newTokenCreate(), newTokenList(), newTokenRevoke())
+	cmd.GroupID = groupUsers
+	return cmd
 }
 
 func newTokenCreate() *cobra.Command {

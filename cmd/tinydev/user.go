@@ -19,7 +19,7 @@ import (
 )
 
 func newUser() *cobra.Command {
-	return family("user", "Make, change and drop users, their limits and passwords",
+	cmd := family("user", "Make, change and drop users, their limits and passwords",
 		`A user is a role of PostgreSQL with a workspace, a schema of the same name, where only the user makes things. PostgreSQL keeps users apart.
 Administrators make and drop users; they see all events and jobs, and no more data than what is shared with them.
 
@@ -31,6 +31,8 @@ Example:
 
 In SQL: tinydev.create_user, alter_user, drop_user, set_password, and the view tinydev.user.`,
 		newUserCreate(), newUserList(), newUserShow(), newUserAlter(), newUserDrop(), newUserPassword(), newUserLink(), newUserUnlink(), newUserIdentities())
+	cmd.GroupID = groupUsers
+	return cmd
 }
 
 // limitFlags are the limits of a user, by the name of the flag.

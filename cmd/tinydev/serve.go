@@ -16,9 +16,10 @@ they are; tables of yours show up at once. The schema is installed or upgraded f
 superuser, else it has to be there ("tinydev migrate"). Over a network it logs in, as itself and as its users, by certificates that
 it signs ("tinydev ca --help"; deploy/prepare-database prepares PostgreSQL for it).
 
-Example, on PostgreSQL's own machine as a superuser, and then anywhere:
+Example:
+  # on PostgreSQL's own machine, as a superuser
   TINYDEV_ADMIN_DATABASE_URL='postgres:///crm?host=/var/run/postgresql' tinydev migrate --user ann
-
+  # and then anywhere
   export TINYDEV_CA_CERT=/etc/tinydev/ca.crt TINYDEV_CA_KEY=/etc/tinydev/ca.key
   export TINYDEV_DATABASE_URL='postgres://tinydev_server@db.example.org/crm?sslmode=verify-full&sslrootcert=/etc/tinydev/ca.crt'
   tinydev serve --user ann

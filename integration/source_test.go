@@ -115,7 +115,7 @@ func subcommands(help string) []string {
 	listing := false
 	for _, line := range strings.Split(help, "\n") {
 		switch {
-		case line == "The server:", line == "Data, views and events:", line == "Tools:", line == "Available Commands:":
+		case line == "The server:", line == "Data, views and events:", line == "Users and their rights:", line == "Tools:", line == "Available Commands:":
 			listing = true
 		case line == "":
 			listing = false

@@ -122,7 +122,7 @@ func cut(cell []byte) string {
 
 // PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000, and no more than the user's
 // page_rows), each cell cut at 10 kB.
-// Errors: invalid query_invalid with fields line, column and position; forbidden read_only, foreign_code; unavailable canceled.
+// Errors: invalid query_invalid with fields line, column and position; forbidden read_only, foreign_code; unavailable statement_timeout.
 func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (QueryPreview, error) {
 	p := QueryPreview{Columns: []Column{}, Rows: [][]*string{}}
 	// To see what a query uses takes a temporary view, which a read-only transaction cannot make, be it one of a read-only token. None

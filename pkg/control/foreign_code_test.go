@@ -339,3 +339,62 @@ func TestIsolationIsReadCommitted(t *testing.T) {
 		}
 	}
 }
+
+// TestCodeIsNotSlippedIn has eve add code, and take it away, as fast as she can, by commands that readers do not hold up, while bob
+// reads: he reads or is refused, and her code never runs.
+func TestCodeIsNotSlippedIn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ table, add, remove string }{
+		"an index":              {"target", "create index slipped on eve.target ((a + eve.f('index')))", "drop index eve.slipped"},
+		"an index concurrently": {"target", "create index concurrently slipped on eve.target ((a + eve.f('index')))", "drop index eve.slipped"},
+		"an index of a view":    {"target_view", "create index slipped on eve.target_view ((a + eve.f('index')))", "drop index eve.slipped"},
+		"statistics":            {"target", "create statistics eve.slipped on (a + eve.f('statistics')), b from eve.target", "drop statistics eve.slipped"},
+		"a cast":                {"target", "create cast (eve.fresh as json) with function eve.fresh_json(eve.fresh)", "drop cast (eve.fresh as json)"},
+		"a partition":           {"target_parts", "alter table eve.target_parts attach partition eve.hostile_part for values in (7)", "alter table eve.target_parts detach partition eve.hostile_part"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, db := openShared(t)
+			ctx, eve, conn, super := context.Background(), db.Conn(pgtest.Eve), db.Conn(pgtest.Bob), db.Superuser()
+			if name == "statistics" && pgtest.Value[int](t, eve, "select current_setting('server_version_num')::int") < 140000 {
+				return // there are none on expressions
+			}
+			exec(t, eve, "create type fresh as enum ('x')", "create function fresh_json(fresh) returns json language sql immutable as $$ select to_json(eve.f('cast')) $$",
+				"create table target (a integer, b integer, k fresh)", "insert into target values (1, 2, 'x')", "create materialized view target_view as select * from target",
+				"create table target_parts (a integer) partition by list (a)", "create table target_part partition of target_parts for values in (1)",
+				"create table hostile_part (a integer)", "create index on hostile_part ((a + eve.f('part')))",
+				"grant select on target, target_view, target_parts to bob", "truncate seen", "alter sequence runs restart")
+			stop, toggled := make(chan bool), make(chan int)
+			go func() {
+				n := 0
+				for ; ; n++ {
+					select {
+					case <-stop:
+						toggled <- n
+						return
+					default:
+					}
+					eve.Exec(ctx, c.add)    //nolint:errcheck // she may have to wait, or find the other done
+					eve.Exec(ctx, c.remove) //nolint:errcheck // as above
+				}
+			}()
+			read, refused := 0, 0
+			for i := 0; i < 150 || read < 3 && i < 3000; i++ {
+				exec(t, conn, "begin")
+				_, err := conn.Exec(ctx, "select tinydev_lib.require_data($1::text::regclass)", "eve."+c.table)
+				if err == nil {
+					exec(t, conn, "select row_to_json(t) from eve."+c.table+" t", "commit")
+					read++
+					continue
+				}
+				refused++
+				exec(t, conn, "rollback")
+			}
+			close(stop)
+			t.Logf("%d toggles, %d reads, %d refusals", <-toggled, read, refused)
+			if pgtest.Value[bool](t, super, "select exists (select from eve.seen where who = 'bob')") {
+				t.Error("eve's code ran")
+			}
+		})
+	}
+}

@@ -7,7 +7,10 @@ declare
   v_names text[];
   v_read  text;
   v_name  text;
+  v_since refcursor;
 begin
+  -- An open cursor keeps its snapshot, and CREATE INDEX CONCURRENTLY makes no index valid before older snapshots are gone.
+  open v_since for select 1;
   -- What lies in a schema that is closed to the caller can only be read through a view, and is locked with it. A view that is refreshed
   -- is locked by REFRESH; a weaker lock now would make two refreshes wait for each other.
   select array_agg(r.id), array_agg(r.name), string_agg('only ' || r.name, ', ') filter (where r.how = 'read')

@@ -45,4 +45,5 @@ comment on function tinydev_lib.require_data(oid, text) is
 $$Raises TD403 foreign_code, with "relation", "owner" and "runs", unless reading a relation, writing to it ('write') or refreshing it
 ('refresh') touches data only: no code of another owner runs with your rights, unless you trust him. Locks what it looked at until the
 end of the transaction, so call it in the transaction that goes on to touch the relation.
-Not held back by the locks: CREATE INDEX, CREATE STATISTICS, CREATE CAST and new checks of a domain.$$;
+Commands that readers do not hold up, such as CREATE INDEX, wait because of the event trigger tinydev_code; see docs/security.md for what is
+left.$$;

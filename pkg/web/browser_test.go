@@ -147,6 +147,7 @@ func (b *browser) click(text string) {
 
 func (b *browser) keys(field, keys string) {
 	b.t.Helper()
+	b.is(`document.readyState === "complete"`) // what is typed before the modules run is not noticed
 	b.do("type into "+field, chromedp.SendKeys(chromedp.CSS(field), keys))
 }
 

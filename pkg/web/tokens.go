@@ -124,7 +124,7 @@ func (p tokenPage) expiresAt(now time.Time) (*time.Time, error) {
 			at := day.AddDate(0, 0, 1)
 			return &at, nil
 		default:
-			at := now.AddDate(0, 0, each.Days).Truncate(time.Minute)
+			at := now.AddDate(0, 0, each.Days).Truncate(time.Minute).Add(time.Minute)
 			return &at, nil
 		}
 	}

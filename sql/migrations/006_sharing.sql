@@ -1,3 +1,9 @@
+-- A query is looked at as a temporary view before it runs.
+do $$
+begin
+  execute pg_catalog.format('grant temporary on database %I to tinydev_user', pg_catalog.current_database());
+end $$;
+
 set local role tinydev_owner;
 
 create table tinydev_impl.trust (

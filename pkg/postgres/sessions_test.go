@@ -100,6 +100,7 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 	p := open(t, postgres.Options{PerUser: 1})
 	ctx := context.Background()
 	p.super(`create role team; grant team to "Ann"; create sequence "Ann".numbers; grant usage on sequence "Ann".numbers to "Ann"`)
+	t.Cleanup(func() { p.super("drop role team") }) // roles are the server's, not the database's
 	first := p.acquire(pgtest.Ann)
 	kept := pid(t, first)
 	for _, sql := range []string{"set search_path = pg_temp", "select set_config('x.y', 'z', false)", "select pg_advisory_lock(7)", "create temporary table left_behind (a int)",

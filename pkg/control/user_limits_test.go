@@ -120,9 +120,13 @@ func TestLimitsOfRunningJobs(t *testing.T) {
 			t.Errorf("ended %+v", s)
 		}
 	}
-	if n := running(); n < 1 || len(all.Sessions) < 10 {
-		t.Errorf("%d run, %d were ended", n, len(all.Sessions))
+	if n := running(); n < 1 {
+		t.Errorf("%d run", n)
 	}
+	// By the test or by the system's own job, which looks each minute.
+	pgtest.Eventually(t, 30*time.Second, "the others are told to have failed", func() bool {
+		return pgtest.Value[int](t, super, "select count(*)::int from cron.job_run_details where username = 'eve' and status = 'failed'") >= 10
+	})
 	if _, err := eve.Exec(ctx, "select 1"); err != nil {
 		t.Errorf("eve's own session: %v", err)
 	}

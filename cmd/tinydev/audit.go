@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,9 +58,9 @@ Example:
 			return show(cmd, list, func(w io.Writer) error {
 				var rows [][]string
 				for _, entry := range list {
-					rows = append(rows, []string{console.Time(&entry.At), entry.Actor, entry.Door, entry.Action, entry.Subject})
+					rows = append(rows, []string{console.Time(&entry.At), entry.Actor, entry.Door, entry.Action, entry.Subject, auditDetail(entry.Detail)})
 				}
-				return console.Table(w, []string{"at (UTC)", "actor", "door", "action", "subject"}, rows)
+				return console.Table(w, []string{"at (UTC)", "actor", "door", "action", "subject", "detail"}, rows)
 			})
 		}),
 	}, false)
@@ -65,6 +69,27 @@ Example:
 	cmd.Flags().String("since", "", "a time (2027-01-31T12:00:00Z), a day, or how long ago (24h)")
 	cmd.Flags().Int("limit", 100, "how many at most")
 	return cmd
+}
+
+// auditDetail writes what an entry says beyond its subject in one line; --json has it whole.
+func auditDetail(detail map[string]any) string {
+	var words []string
+	for _, key := range slices.Sorted(maps.Keys(detail)) {
+		switch key {
+		case "object_type", "acl", "sha256", "job_id", "owned":
+			continue
+		}
+		text, ok := detail[key].(string)
+		if !ok {
+			raw, err := json.Marshal(detail[key])
+			if err != nil {
+				continue
+			}
+			text = string(raw)
+		}
+		words = append(words, key+"="+text)
+	}
+	return strings.Join(words, " ")
 }
 
 // sinceTime reads a time, a day (in UTC) or a duration before now; "" is the zero time.

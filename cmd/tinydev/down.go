@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +48,10 @@ Example:
 				DataDir string `json:"data_dir"`
 				URL     string `json:"url,omitempty"`
 			}{stopped, cfg.DataDir, running.URL}
+			also := "; its PostgreSQL is another's and goes on"
+			if _, err := os.Stat(filepath.Join(cfg.DataDir, "postgres")); err == nil {
+				also = ", and its PostgreSQL"
+			}
 			return show(cmd, answer, func(w io.Writer) error {
 				switch {
 				case !stopped:
@@ -53,7 +59,7 @@ Example:
 				case runningErr != nil:
 					_, err = fmt.Fprintf(w, "stopped what ran on %s\n", cfg.DataDir)
 				default:
-					_, err = fmt.Fprintf(w, "stopped the server at %s (process %d) and its PostgreSQL on %s\n", running.URL, running.PID, cfg.DataDir)
+					_, err = fmt.Fprintf(w, "stopped the server at %s (process %d) on %s%s\n", running.URL, running.PID, cfg.DataDir, also)
 				}
 				return err
 			})

@@ -56,11 +56,7 @@ Next: the same stream over HTTP is GET /v1/events/stream, and in psql: listen ti
 				return err
 			}
 			if !given {
-				head, err := c.Head(ctx)
-				if err != nil {
-					return err
-				}
-				after = max(0, head-int64(limit))
+				return c.LatestEvents(ctx, limit, filter, write)
 			}
 			return c.ReadEvents(ctx, after, limit, filter, write)
 		}),

@@ -70,7 +70,7 @@ The whole way in SQL:
 			if err != nil {
 				return err
 			}
-			if err := syscall.Exec(program, append([]string{"psql", url}, args...), os.Environ()); err != nil {
+			if err := syscall.Exec(program, append(psqlArguments(url), args...), os.Environ()); err != nil {
 				return fmt.Errorf("run %s: %w", program, err)
 			}
 			return nil
@@ -80,6 +80,9 @@ The whole way in SQL:
 	cmd.Flags().String("user", "", "open it as this user instead of the first one")
 	return cmd
 }
+
+// psqlArguments begins the arguments of psql. The context of our errors names functions that nobody called by hand.
+func psqlArguments(url string) []string { return []string{"psql", "--set=SHOW_CONTEXT=never", url} }
 
 // certificateLife is how long a certificate for psql and other programs holds: they need it for each connection.
 const certificateLife = 24 * time.Hour
@@ -121,7 +124,7 @@ func psqlByCertificate(program string, running client.Running, user string, args
 	if err != nil {
 		return err
 	}
-	psql := exec.Command(program, append([]string{url}, args...)...)
+	psql := exec.Command(program, append(psqlArguments(url)[1:], args...)...)
 	psql.Stdin, psql.Stdout, psql.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := psql.Start(); err != nil {
 		return fmt.Errorf("run %s: %w", program, err)

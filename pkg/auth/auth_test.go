@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func TestUserName(t *testing.T) {
 	for login, want := range map[string]string{
 		"ann": "ann", "root": "admin", "postgres": "admin", "Ann": "ann", "ann.smith": "ann_smith", "CORP\\Ann Smith": "ann_smith", "ann@corp.example": "ann",
-		"1st": "u_1st", "_x": "x", "": "me", "été": "t", "日本": "me", "pg_ann": "u_pg_ann", "tinydev": "u_tinydev", "public": "u_public",
+		"1st": "u_1st", "_x": "x", "": "me", "été": "t", "日本": "me", "pg_ann": "u_pg_ann", "tinydev": "u_tinydev", "public": "u_public", "everyone": "u_everyone",
 		strings.Repeat("a", 70): strings.Repeat("a", 63), "o'neil": "o_neil", "ann\"; drop": "ann_drop",
 	} {
 		name, mapped := auth.UserName(login)

@@ -43,7 +43,7 @@ func UserName(login string) (name string, mapped bool) {
 	switch name {
 	case "root", "postgres":
 		name = "admin"
-	case "public", "cron", "none", "information_schema":
+	case "public", "everyone", "cron", "none", "information_schema":
 		name = "u_" + name
 	case "":
 		name = "me"

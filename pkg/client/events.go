@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -195,6 +196,38 @@ func (c *Client) streamOnce(ctx context.Context, after int64, filter control.Eve
 			}
 			data.WriteString(strings.TrimPrefix(value, " "))
 		}
+	}
+}
+
+// LatestEvents calls each with the last limit events that the filter lets through, oldest first.
+func (c *Client) LatestEvents(ctx context.Context, limit int, filter control.EventFilter, each func(Event) error) error {
+	head, err := c.Head(ctx)
+	if err != nil {
+		return err
+	}
+	// Others' events and those that the filter keeps back leave gaps, so one looks further and further back.
+	for window := int64(limit); ; window *= 8 {
+		var latest []Event
+		after := max(0, head-window)
+		err := c.ReadEvents(ctx, after, int(window), filter, func(event Event) error {
+			latest = append(latest, event)
+			if len(latest) > 2*limit {
+				latest = slices.Delete(latest, 0, len(latest)-limit)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(latest) < limit && after > 0 {
+			continue
+		}
+		for _, event := range latest[max(0, len(latest)-limit):] {
+			if err := each(event); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 }
 

@@ -28,13 +28,16 @@ type AuditFilter struct {
 }
 
 // Audit lists acts, newest first, from the one before audit_id before (0: from the newest); limit is 1..1000.
-// Errors: forbidden not_allowed for who is no administrator.
+// Errors: forbidden admin_only.
 func (u *User) Audit(ctx context.Context, filter AuditFilter, before int64, limit int) ([]AuditEntry, error) {
 	session, err := u.sessions.Acquire(ctx, u.Role)
 	if err != nil {
 		return nil, err
 	}
 	defer session.Release()
+	if _, err := session.Exec(ctx, "select tinydev_lib.require_admin()"); err != nil {
+		return nil, postgres.Fault(err, "")
+	}
 	var since *time.Time
 	if !filter.Since.IsZero() {
 		since = &filter.Since

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
 
@@ -120,6 +121,9 @@ func cut(cell []byte) string {
 	return strings.ToValidUTF8(string(cell[:previewCell]), "") + "…"
 }
 
+// previewSeconds is how long a query that is tried may run, where the user's own limit is not shorter.
+const previewSeconds = 10
+
 // PreviewQuery runs one query, read-only and for at most 10 s, and gives its first limit rows (1..1000, and no more than the user's
 // page_rows), each cell cut at 10 kB.
 // Errors: invalid query_invalid with fields line, column and position; forbidden read_only, foreign_code; unavailable statement_timeout.
@@ -138,22 +142,23 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 		return p, postgres.Fault(err, "")
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	if _, err := tx.Exec(ctx, "set local statement_timeout = '10s'"); err != nil {
+	seconds := min(previewSeconds, session.Limits.StatementSeconds)
+	if _, err := tx.Exec(ctx, fmt.Sprintf("set local statement_timeout = '%ds'", seconds)); err != nil {
 		return p, postgres.Fault(err, "")
 	}
 	if _, err := tx.Exec(ctx, "select tinydev_lib.require_query($1)", query); err != nil {
-		return p, postgres.Fault(err, query)
+		return p, tooLong(postgres.Fault(err, query), seconds)
 	}
 	if _, err := tx.Exec(ctx, "set transaction read only"); err != nil {
 		return p, postgres.Fault(err, "")
 	}
 	// The extended protocol takes one statement only, and a cursor only a query.
 	if _, err := tx.Exec(ctx, "declare tinydev_preview no scroll cursor for "+query, pgx.QueryExecModeExec); err != nil {
-		return p, postgres.Fault(err, query)
+		return p, tooLong(postgres.Fault(err, query), seconds)
 	}
 	rows, err := tx.Query(ctx, fmt.Sprintf("fetch %d from tinydev_preview", limit+1), pgx.QueryResultFormats{pgx.TextFormatCode})
 	if err != nil {
-		return p, postgres.Fault(err, query)
+		return p, tooLong(postgres.Fault(err, query), seconds)
 	}
 	defer rows.Close()
 	var types []uint32
@@ -176,7 +181,7 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 		p.Rows = append(p.Rows, cells)
 	}
 	if err := rows.Err(); err != nil {
-		return p, postgres.Fault(err, query)
+		return p, tooLong(postgres.Fault(err, query), seconds)
 	}
 	for i, oid := range types {
 		if err := tx.QueryRow(ctx, "select pg_catalog.format_type($1, null)", oid).Scan(&p.Columns[i].Type); err != nil {
@@ -184,4 +189,13 @@ func (u *User) PreviewQuery(ctx context.Context, query string, limit int) (Query
 		}
 	}
 	return p, nil
+}
+
+// tooLong says in a time-out's fault how long the statement could take.
+func tooLong(err error, seconds int) error {
+	if e := fault.As(err); e != nil && e.Code == "statement_timeout" {
+		e.Message = fmt.Sprintf("the query took longer than the %d s for which one can be tried", seconds)
+		return e.With("seconds", seconds)
+	}
+	return err
 }

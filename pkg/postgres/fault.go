@@ -115,6 +115,8 @@ func explain(e *fault.Error, pg *pgconn.PgError) {
 	switch e.Code {
 	case "statement_timeout":
 		e.Hint = "make it cheaper, or have it run on schedule, where there is no such limit; an administrator can raise the limit"
+	case "not_allowed":
+		e.Hint = "its owner can share it: tinydev share; tinydev share --list tells what is shared with you"
 	case "too_many_connections":
 		e.Hint = "close other sessions, such as psql's, or try again in a moment"
 	}

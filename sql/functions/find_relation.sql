@@ -18,9 +18,11 @@ begin
       'select workspace, name, kind from tinydev.relation lists what there is');
   end if;
   if find_relation.kind = 'view' and v_relkind <> 'm' then
-    perform tinydev_lib.fault(422, 'not_a_view', format('%s is not a materialized view', full_name), 'only materialized views can be refreshed');
+    perform tinydev_lib.fault(422, 'not_a_view', format('%s is not a materialized view', full_name),
+      case v_relkind when 'v' then 'a plain view computes its rows when it is read: GET /v1/views/{name}/rows, tinydev view rows, or select from it; nothing refreshes or schedules it'
+                     else 'it is a table' end);
   elsif find_relation.kind = 'table' and v_relkind not in ('r', 'p', 'f') then
-    perform tinydev_lib.fault(422, 'not_a_table', format('%s is a view, not a table', full_name), 'a view holds what its query returns; load into a table');
+    perform tinydev_lib.fault(422, 'not_a_table', format('%s is a view, not a table', full_name), 'it holds what its query returns: tinydev view show, tinydev view rows; only tables are loaded into');
   end if;
 end $$;
 

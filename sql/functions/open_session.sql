@@ -38,7 +38,7 @@ begin
   values ('session', p_role, coalesce(v_parent.name, p_name), p_sha256, p_parent_id, p_read_only or coalesce(v_parent.read_only, false),
           open_session.expires_at, clock_timestamp())
   returning token.token_id into open_session.token_id;
-  perform tinydev_impl.audit_sign_in(p_role, p_method);
+  perform tinydev_impl.audit_sign_in(p_role, p_method, null, jsonb_strip_nulls(jsonb_build_object('token', v_parent.name)));
 end $$;
 
 comment on function tinydev_impl.open_session(text, name, bigint, text, boolean, timestamptz, text) is

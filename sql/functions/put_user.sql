@@ -11,7 +11,7 @@ declare
   v_statement text;
 begin
   if put_user.name is null or put_user.name !~ '^[a-z][a-z0-9_]{0,62}$' or put_user.name ~ '^(pg_|tinydev)'
-     or put_user.name in ('public', 'cron', 'none', 'information_schema') then
+     or put_user.name in ('public', 'everyone', 'cron', 'none', 'information_schema') then
     perform tinydev_lib.fault(422, 'user_name_invalid', format('%L cannot be the name of a user', put_user.name),
       'use 1 to 63 of a-z, 0-9 and _, beginning with a letter; not pg_… nor tinydev…');
   end if;

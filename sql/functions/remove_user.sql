@@ -43,7 +43,8 @@ begin
   end if;
   select coalesce(array_agg(o.type || ' ' || o.identity), '{}') into v_objects from tinydev_lib.owned_objects(remove_user.name) o;
   if cardinality(v_objects) > 0 and remove_user.objects = 'refuse' then
-    perform tinydev_lib.fault(409, 'user_has_objects', format('%s owns %s things, such as %s', v_role, cardinality(v_objects), v_objects[1]),
+    perform tinydev_lib.fault(409, 'user_has_objects', format('%s still owns %s%s', v_role, v_objects[1],
+        case cardinality(v_objects) when 1 then '' else format(' and %s more', cardinality(v_objects) - 1) end),
       'objects => ''drop'' drops them, objects => ''reassign'' with to_user gives them to another user', jsonb_build_object('objects', v_objects));
   end if;
   v_reassign := remove_user.objects = 'reassign' and cardinality(v_objects) > 0;
@@ -68,17 +69,6 @@ begin
   v_sql := v_sql || format('drop owned by %s', v_role)
     || array(select format('revoke %I from tinydev_roles', b) from unnest(v_borrowed) with ordinality u(b, n) order by n)
     || format('drop role %s', v_role);
-  if remove_user.dry_run then
-    v_sql := array[
-        format('delete from cron.job where username = %L', remove_user.name), format('select tinydev_impl.end_sessions(%L)', remove_user.name),
-        format('delete from tinydev_impl.token where role_name = %L', remove_user.name),
-        format('delete from tinydev_impl.trust where %L in (role_name, owner_name)', remove_user.name),
-        format('delete from tinydev_impl.identity where role_name = %L', remove_user.name),
-        format('delete from tinydev_impl.user_limit where role_name = %L', remove_user.name)
-      ] || v_sql || format('insert into tinydev_impl.dropped_user (role_name, dropped_by) values (%L, %L)', remove_user.name, session_user);
-    return jsonb_build_object('sql', (select jsonb_agg(s || ';' order by n) from unnest(v_sql) with ordinality u(s, n)));
-  end if;
-
   if v_reassign then
     v_code := array(
       select o.type || ' ' || o.identity from tinydev_lib.owned_objects(remove_user.name) o
@@ -102,20 +92,37 @@ begin
       v_warnings := v_warnings || format('these no longer run with their owner''s rights (security definer became security invoker): %s', array_to_string(v_definers, ', '));
     end if;
   end if;
-  -- Its jobs first: a row of cron.job whose role is gone stops pg_cron's scheduler. Its sessions end even if what follows is refused.
-  v_answer := tinydev_impl.forget_user(remove_user.name);
-  perform tinydev_impl.end_sessions(remove_user.name);
+  if not remove_user.dry_run then
+    -- Its jobs first: a row of cron.job whose role is gone stops pg_cron's scheduler. Its sessions end even if what follows is refused.
+    v_answer := tinydev_impl.forget_user(remove_user.name);
+    perform tinydev_impl.end_sessions(remove_user.name);
+  end if;
   begin
     foreach v_statement in array v_sql loop
       execute v_statement;
     end loop;
+    -- A dry run is refused where the drop would be.
+    if remove_user.dry_run then
+      raise exception using errcode = 'TD000', message = 'taken back';
+    end if;
   exception when dependent_objects_still_exist then
     get stacked diagnostics v_detail = pg_exception_detail;
-    perform tinydev_lib.fault(409, 'in_use', format('%s cannot be dropped, because of what depends on its objects or rights', v_role),
-      'drop or change those first, or reassign the objects', jsonb_build_object('dependents', string_to_array(v_detail, e'\n')));
+    v_code := string_to_array(v_detail, e'\n');
+    perform tinydev_lib.fault(409, 'in_use', format('%s cannot be dropped: %s', v_role, array_to_string(v_code[1:3], '; '))
+        || case when cardinality(v_code) > 3 then format(' and %s more', cardinality(v_code) - 3) else '' end,
+      'drop or change those first, or reassign the objects', jsonb_build_object('dependents', v_code));
   when insufficient_privilege then
     perform tinydev_lib.fault(409, 'in_use', format('%s cannot be dropped: %s', v_role, sqlerrm),
       case when v_reassign then format('let %I create there, or drop what lies there', remove_user.to_user) else 'ask a superuser' end, '{"dependents": []}');
+  when sqlstate 'TD000' then
+    v_sql := array[
+        format('delete from cron.job where username = %L', remove_user.name), format('select tinydev_impl.end_sessions(%L)', remove_user.name),
+        format('delete from tinydev_impl.token where role_name = %L', remove_user.name),
+        format('delete from tinydev_impl.trust where %L in (role_name, owner_name)', remove_user.name),
+        format('delete from tinydev_impl.identity where role_name = %L', remove_user.name),
+        format('delete from tinydev_impl.user_limit where role_name = %L', remove_user.name)
+      ] || v_sql || format('insert into tinydev_impl.dropped_user (role_name, dropped_by) values (%L, %L)', remove_user.name, session_user);
+    return jsonb_build_object('sql', (select jsonb_agg(s || ';' order by n) from unnest(v_sql) with ordinality u(s, n)));
   end;
   insert into tinydev_impl.dropped_user (role_name, dropped_by) values (remove_user.name, session_user)
   on conflict (role_name) do update set dropped_at = clock_timestamp(), dropped_by = excluded.dropped_by;
@@ -125,7 +132,7 @@ begin
   v_answer := jsonb_build_object('dropped', remove_user.name, 'objects', v_objects, 'reassigned_to', case when v_reassign then remove_user.to_user end,
     'warnings', v_warnings) || v_answer;
   perform tinydev_impl.audit('drop user', remove_user.name, p_detail => jsonb_build_object(
-    'objects', remove_user.objects, 'object_count', cardinality(v_objects), 'reassigned_to', v_answer -> 'reassigned_to'));
+    'objects', remove_user.objects, 'object_count', cardinality(v_objects), 'owned', v_objects[1:100], 'reassigned_to', v_answer -> 'reassigned_to'));
   return v_answer;
 end $$;
 

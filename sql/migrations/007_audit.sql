@@ -13,6 +13,7 @@ create table tinydev_impl.audit (
   detail     jsonb       not null default '{}'
 );
 create index audit_at on tinydev_impl.audit (at);
+create index audit_subject on tinydev_impl.audit (subject, audit_id);
 
 -- Sessions that the server opened: their door is HTTP, whatever they say of themselves.
 create unlogged table tinydev_impl.server_session (

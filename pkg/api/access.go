@@ -30,8 +30,9 @@ func mark(op huma.Operation, as string) huma.Operation {
 	return op
 }
 
-// widening are the tags under which every change could give a token more than it has: it would make another, or another user.
-var widening = map[string]bool{"tokens": true, "users": true}
+// widening are the tags under which every change could give a token more than it has: it would make
+// another, or another user, or lift the limits.
+var widening = map[string]bool{"tokens": true, "users": true, "settings": true}
 
 // needOf tells what a call asks of a token: the scope is its tag; what is no GET changes something unless it is marked.
 func needOf(op *huma.Operation) auth.Need {

@@ -289,7 +289,8 @@ func TestSessionsOfOthersKinds(t *testing.T) {
 		t.Errorf("the oldest session lives on: %q", code)
 	}
 	i.run("update tinydev_impl.token set expires_at = now() where token_id in (select token_id from tinydev_impl.token where kind = 'session' limit 60)")
-	i.run("insert into tinydev_impl.token (role_name, name, sha256) values ('gone', 'x', repeat('0', 64))")
+	i.run("insert into tinydev_impl.token (role_name, name, sha256) values ('eve', 'x', repeat('0', 64))")
+	i.run("update tinydev_impl.token set role_name = 'gone' where role_name = 'eve'")
 	i.run("select tinydev_impl.upkeep()")
 	if left := pgtest.Value[string](t, i.db.Superuser(), "select string_agg(role_name || ' ' || kind || ' ' || n, ', ' order by role_name) from (select role_name, kind, count(*) as n from tinydev_impl.token group by 1, 2) c"); left != "Ann token 1, bob session 40" {
 		t.Errorf("after the upkeep: %s", left)

@@ -2,7 +2,7 @@
 //
 // DB gives a database of its own, cloned from a template, on a server that the test binary shares; pg_cron's tables and
 // functions are there but nothing is launched. Live gives a server of its own with pg_cron launching. TINYDEV_TEST_SERVER
-// chooses where the servers come from: local (the default), container, or all.
+// chooses where the servers come from: local (the default) or container; all is local, and both where a test asks for Ways.
 package pgtest
 
 import (

@@ -1,6 +1,6 @@
 create or replace function tinydev.create_token(
   name       text,
-  for_user   text        default session_user,
+  for_user   text        default current_user,
   expires_at timestamptz default null,
   read_only  boolean     default false,
   scopes     text[]      default null,
@@ -8,23 +8,24 @@ create or replace function tinydev.create_token(
   prefix     text        default '',
   dry_run    boolean     default false
 ) returns jsonb
-language plpgsql security definer
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  c_most   constant integer := 100;
-  v_user   pg_catalog.name  := coalesce(create_token.for_user, session_user);
+  v_user   pg_catalog.name  := coalesce(create_token.for_user, current_user);
   v_scopes text[]           := tinydev_lib.check_scopes(create_token.scopes);
   v_secret text;
   v_sum    text             := create_token.sha256;
   v_prefix text             := left(coalesce(create_token.prefix, ''), 7);
-  v_token  tinydev_impl.token;
+  v_token  record;
 begin
-  if v_user <> session_user and not pg_has_role(session_user, 'tinydev_admin', 'member') then
-    perform tinydev_lib.fault(403, 'admin_only', format('only administrators make tokens for others, and %I is none', session_user),
+  if v_user <> current_user and not pg_has_role('tinydev_admin', 'member') then
+    perform tinydev_lib.fault(403, 'admin_only', format('only administrators make tokens for others, and %I is none', current_user),
       'make one of your own, or ask an administrator');
   end if;
-  perform tinydev_impl.require_session(v_user);
+  if not exists (select from tinydev.user u where u.name = v_user) then
+    perform tinydev_lib.fault(403, 'not_a_user', format('%I is not a user of TinyDevCRM', v_user), 'select name from tinydev.user lists them');
+  end if;
   if coalesce(length(create_token.name), 0) not between 1 and 100 or create_token.name ~ '[[:cntrl:]]' then
     perform tinydev_lib.fault(422, 'token_invalid', 'the name of a token has 1 to 100 characters and no line ends', 'say where it is used, such as laptop', '{"field": "name"}');
   end if;
@@ -35,11 +36,8 @@ begin
   if v_sum !~ '^[0-9a-f]{64}$' then
     perform tinydev_lib.fault(422, 'token_invalid', 'sha256 is not a SHA-256 in hexadecimal, in lower case', 'leave it out, and a token is made', '{"field": "sha256"}');
   end if;
-  if exists (select from tinydev_impl.token t where t.role_name = v_user and t.name = create_token.name and t.kind = 'token') then
+  if exists (select from tinydev.token t where t.user_name = v_user and t.name = create_token.name and t.kind = 'token') then
     perform tinydev_lib.fault(409, 'token_name_taken', format('%I has a token %L already', v_user, create_token.name), 'revoke it, or choose another name');
-  end if;
-  if (select count(*) from tinydev_impl.token t where t.role_name = v_user and t.kind = 'token') >= c_most then
-    perform tinydev_lib.fault(409, 'tokens_too_many', format('%I has %s tokens', v_user, c_most), 'revoke those that are no longer used: select * from tinydev.token');
   end if;
   if create_token.dry_run then
     return jsonb_build_object('sql', jsonb_build_array(format('select tinydev.create_token(%s);', concat_ws(', ',
@@ -55,9 +53,9 @@ begin
     v_sum := encode(sha256(convert_to(v_secret, 'UTF8')), 'hex');
     v_prefix := left(v_secret, 7);
   end if;
-  insert into tinydev_impl.token (sha256, role_name, name, prefix, read_only, scopes, expires_at, created_by)
-  values (v_sum, v_user, create_token.name, v_prefix, coalesce(create_token.read_only, false), v_scopes, create_token.expires_at, session_user)
-  returning * into v_token;
+  insert into tinydev_lib.own_token (sha256, role_name, name, prefix, read_only, scopes, expires_at)
+  values (v_sum, v_user, create_token.name, v_prefix, coalesce(create_token.read_only, false), v_scopes, create_token.expires_at)
+  returning token_id, role_name, own_token.name, own_token.prefix, own_token.read_only, own_token.scopes, created_at, own_token.expires_at into v_token;
   return jsonb_strip_nulls(jsonb_build_object('token', v_secret)) || jsonb_build_object('token_id', v_token.token_id, 'user', v_token.role_name,
     'name', v_token.name, 'prefix', v_token.prefix, 'read_only', v_token.read_only, 'scopes', v_token.scopes, 'created_at', v_token.created_at,
     'expires_at', v_token.expires_at);

@@ -8,6 +8,7 @@ declare
   v_highest integer;
   v_number  numeric;
   v_keep    interval;
+  v_least   interval;
   v_sql     text;
 begin
   select l.highest into v_highest from tinydev_lib.limit_names() l where l.name = put_setting.name;
@@ -29,9 +30,11 @@ begin
     exception when data_exception then
       v_keep := null;
     end;
-    if v_keep is null or v_keep < interval '1 hour' or v_keep > interval '100 years' then
-      perform tinydev_lib.fault(422, 'setting_invalid', format('%s is %L; it has to be 1 hour to 100 years', put_setting.name, put_setting.value),
-        'write 30 days or 12 hours', jsonb_build_object('setting', put_setting.name));
+    -- Who shortens the audit's could remove what it says of them.
+    v_least := case put_setting.name when 'audit_retention' then interval '90 days' else interval '1 hour' end;
+    if v_keep is null or v_keep < v_least or v_keep > interval '100 years' then
+      perform tinydev_lib.fault(422, 'setting_invalid', format('%s is %L; it has to be %s to 100 years', put_setting.name, put_setting.value, v_least),
+        'write 100 days or 2 years', jsonb_build_object('setting', put_setting.name));
     end if;
     v_sql := format('update tinydev_impl.instance set %I = %L', put_setting.name, v_keep::text);
   else

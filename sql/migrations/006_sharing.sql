@@ -13,6 +13,15 @@ create table tinydev_impl.trust (
   primary key (role_name, owner_name)
 );
 
+-- What users take back, see tinydev_lib.own_removal; a row is carried out and removed as soon as it is there.
+create table tinydev_impl.removal (
+  removal_id bigint generated always as identity primary key,
+  role_name  name   not null,
+  token_id   bigint,
+  owner_name name,
+  check ((token_id is null) <> (owner_name is null))
+);
+
 -- The functions make it where it is not there yet.
 do $$
 begin

@@ -1,0 +1,14 @@
+-- runs as: installer
+create or replace function tinydev_lib.interrupt_user(name text) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform tinydev_lib.require_user(interrupt_user.name);
+  return tinydev_impl.end_sessions(interrupt_user.name);
+end $$;
+
+alter function tinydev_lib.interrupt_user(text) owner to tinydev_roles;
+
+comment on function tinydev_lib.interrupt_user(text) is
+$$Ends the sessions of a user, for administrators whom one of its open transactions keeps from taking something away. Answers how many.$$;

@@ -106,3 +106,22 @@ func TestQueuesStayShort(t *testing.T) {
 		t.Error("once eve lets go the old partition is not dropped")
 	}
 }
+
+// TestHeldTokenIsRevoked has a user hold a token in an open transaction, which keeps no administrator from revoking it.
+func TestHeldTokenIsRevoked(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := pgtest.DB(t)
+	eve, admin := db.Conn(pgtest.Eve), db.Conn(pgtest.Admin)
+	run(t, eve, "select tinydev.create_token('held', sha256 => repeat('e', 64))", "begin", "select tinydev.revoke_token('held')")
+	if _, err := db.Conn(pgtest.Eve).Exec(ctx, "select tinydev.revoke_token('held')"); fault.CodeOf(postgres.Fault(err, "")) != "locked" {
+		t.Errorf("eve's other session: %v", err)
+	}
+	run(t, admin, "select tinydev.revoke_token('held', for_user => 'eve')")
+	if n := pgtest.Value[int](t, db.Superuser(), "select count(*)::int from tinydev_impl.token where role_name = 'eve'"); n != 0 {
+		t.Errorf("%d tokens are left", n)
+	}
+	if _, err := eve.Exec(ctx, "select 1"); err == nil {
+		t.Error("eve's transaction goes on")
+	}
+}

@@ -143,7 +143,7 @@ func TestForeignCodeIsRefused(t *testing.T) {
 		}
 	}
 	for _, what := range []string{"index", "predicate", "partition", "heir", "policy", "view index", "cast", "function", "where", "subquery", "join", "operator", "aggregate", "domain",
-		"query_to_xml", "ts_stat"} {
+		"query_to_xml", "ts_stat", "negator", "commutator"} {
 		if !ran[what] {
 			t.Errorf("%s does not show that its code would have run; it did in %v", what, ran)
 		}
@@ -197,7 +197,8 @@ func TestOwnQueriesWithForeignCode(t *testing.T) {
 	exec(t, conn, "create view through as select eve.f('own view') as a", "create table kinds (k eve.kind)", "insert into kinds values ('x')",
 		"create aggregate total(integer) (sfunc = eve.step, stype = integer)")
 	for _, query := range []string{
-		"select eve.f('direct')", "select * from eve.f('from')", "select 1 operator(eve.===) 2", "select eve.total(1)", "select total(1)", "select * from through", "select '1'::eve.checked",
+		"select eve.f('direct')", "select * from eve.f('from')", "select 1 operator(eve.===) 2", "select a from \"Ann\".data where not (a operator(eve.=!=) 1)",
+		"select a from \"Ann\".data where 5 operator(eve.<!) a", "select a operator(eve.~!~) 1 from \"Ann\".data", "select eve.total(1)", "select total(1)", "select * from through", "select '1'::eve.checked",
 		"select 1::eve.checked", "select to_json('x'::eve.kind)", "select to_jsonb(k) from kinds", "select 'x'::eve.kind::json", "select jsonb_populate_record(null::eve.pair, '{}')",
 		"select 1 where exists (select from pg_class where relname = 'x' or eve.fb('where', 1))", "with w as (select eve.f('with') as a) select * from w", "values (eve.f('values'))",
 		"select 1 order by eve.f('order')", "select 1 limit eve.f('limit')",

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -18,6 +19,11 @@ const eves = `
 create sequence eve.runs;
 create function eve.f() returns integer language plpgsql security definer as $$ begin perform nextval('eve.runs'); return 1; end $$;
 create function eve.lies() returns integer language sql immutable as 'select eve.f()';
+create function eve.w(a integer) returns boolean language plpgsql as $$ begin return eve.f() = 1; end $$;
+create function eve.same(integer, integer) returns boolean language sql immutable as $$ select eve.f() = 1 $$;
+create operator eve.=== (leftarg = integer, rightarg = integer, procedure = eve.same);
+create operator eve.=!= (leftarg = integer, rightarg = integer, procedure = int4eq, negator = operator(eve.!=!));
+create operator eve.!=! (leftarg = integer, rightarg = integer, procedure = eve.same, negator = operator(eve.=!=));
 create function eve.fire() returns trigger language plpgsql as $$ begin perform eve.f(); return new; end $$;
 create table eve.refused_trigger (a integer); create trigger t before insert on eve.refused_trigger for each row execute function eve.fire();
 create table eve.refused_statement_trigger (a integer); create trigger t after insert on eve.refused_statement_trigger execute function eve.fire();
@@ -27,6 +33,9 @@ create table eve.refused_default (a integer, b integer default eve.f());
 create table eve.refused_generated (a integer, b integer generated always as (a + eve.lies()) stored);
 create table eve.refused_check (a integer check (a > eve.f() - 10));
 create domain eve.checked as integer check (value > eve.f() - 10);
+create table eve.refused_operator (a integer check (not (a operator(eve.=!=) 5)));
+create table eve.refused_condition (a integer);
+create trigger t before insert on eve.refused_condition for each row when (eve.w(new.a)) execute function suppress_redundant_updates_trigger();
 create table eve.refused_domain (a eve.checked);
 create domain eve.filled as integer default eve.f();
 create table eve.refused_domain_default (a integer, b eve.filled);
@@ -93,8 +102,29 @@ func TestLoadsRunNoForeignCode(t *testing.T) {
 	if _, _, err := l.Load(ctx, pgtest.Bob, ingest.LoadRequest{Table: "own"}, strings.NewReader("a\n1\n")); fault.CodeOf(err) != "foreign_code" {
 		t.Errorf("a load into a table of bob's with a trigger of eve's: %v", err)
 	}
+	run(t, bob, "create table bob.spare (a integer)")
+	run(t, bob, "create function bob.fine(integer) returns boolean language sql as 'select true'")
+	run(t, bob, "create function bob.pass() returns trigger language plpgsql as 'begin return new; end'")
+	run(t, bob, "grant trigger on bob.spare to eve")
+	// What runs is not the trigger's function, which came with PostgreSQL, but its condition.
+	for _, condition := range []string{"eve.w(new.a)", "new.a operator(eve.===) 1", "not (new.a operator(eve.=!=) 1)", "new.a::eve.checked is not null",
+		"query_to_xml('select eve.f()', true, true, '') is not null", "tinydev.share('spare', 'eve') is not null", "set_config('search_path', 'eve', false) is null"} {
+		run(t, eve, "create trigger t before insert on bob.spare for each row when ("+condition+") execute function suppress_redundant_updates_trigger()")
+		_, _, err := l.Load(ctx, pgtest.Bob, ingest.LoadRequest{Table: "spare"}, strings.NewReader("a\n1\n"))
+		if e := fault.As(err); e == nil || e.Code != "foreign_code" || e.Hint == "" {
+			t.Errorf("a load into a table of bob's with a trigger of eve's when %s: %+v", condition, e)
+		}
+		run(t, bob, "drop trigger t on bob.spare")
+	}
 	if called(t, eve) {
 		t.Error("eve's code ran")
+	}
+	for i, condition := range []string{"new.a > 0", "pg_trigger_depth() = 0", "bob.fine(new.a)", "current_setting('search_path') is not null"} {
+		run(t, bob, "create trigger t before insert on bob.spare for each row when ("+condition+") execute function bob.pass()")
+		if _, _, err := l.Load(ctx, pgtest.Bob, ingest.LoadRequest{Table: "spare"}, strings.NewReader(fmt.Sprintf("a\n%d\n", i+1))); err != nil {
+			t.Errorf("a load into a table of bob's with a trigger of his when %s: %v %+v", condition, err, fault.As(err))
+		}
+		run(t, bob, "drop trigger t on bob.spare")
 	}
 
 	run(t, bob, "select tinydev.trust('eve')")

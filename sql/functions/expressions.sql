@@ -16,6 +16,10 @@ as $$
     from pg_class c join pg_attrdef f on f.adrelid = c.oid join pg_attribute a on a.attrelid = c.oid and a.attnum = f.adnum
    where c.oid = expressions.relation_id and (expressions.access = 'write' or a.attgenerated = 'v')
   union all
+  select 'pg_trigger'::regclass, t.oid, c.relowner, format('the condition of trigger %I on %s', t.tgname, c.oid::regclass), t.tgqual::text
+    from pg_class c join pg_trigger t on t.tgrelid = c.oid
+   where c.oid = expressions.relation_id and expressions.access = 'write' and t.tgqual is not null and t.tgenabled <> 'D'
+  union all
   -- The planner computes the constant parts of these for whoever reads the table.
   select 'pg_constraint'::regclass, k.oid, c.relowner, format('constraint %I on %s', k.conname, c.oid::regclass), k.conbin::text
     from pg_class c join pg_constraint k on k.conrelid = c.oid and k.contype in ('c', 'x')

@@ -7,8 +7,12 @@ as $$
 #variable_conflict use_column
 declare
   v_trusted oid[];
+  v_writers oid[];
 begin
   select coalesce(array_agg(r.oid), '{}') into v_trusted from pg_roles r where tinydev_lib.is_trusted(r.oid);
+  -- Without superusers and TinyDevCRM, whose functions do what whoever calls them wants.
+  select coalesce(array_agg(r.oid), '{}') into v_writers
+    from pg_roles r where r.rolname = current_user or exists (select from tinydev.trusted t where t.owner = r.rolname);
   return query
   -- Each step is computed as it stands here: the planner knows nothing of what the functions give and would join before it filters. For
   -- the same reason it takes this for a long query and would compile it, which takes seconds.
@@ -32,20 +36,31 @@ begin
     select e.*, foreign_code.access
       from tinydev_lib.type_expressions(array(select t.id from types t where t.id >= 16384), foreign_code.access) e
   ), calls as materialized (
-    select e.class_id, e.object_id, e.owner, e.what, e.how, f.id
-      from all_expressions e cross join lateral tinydev_lib.called_functions(e.class_id, e.object_id, e.tree) f(id)
-  ), foreign_calls as materialized (
-    select case when c.owner = any (v_trusted) then p.proowner else c.owner end as owner, c.id, c.what
-      from calls c join pg_proc p on p.oid = c.id
-     where case
-             -- In one's own query another's function is his code; all else that one wrote is one's own business.
-             when c.owner = any (v_trusted) then c.class_id = 'pg_rewrite'::regclass and p.proowner <> all (v_trusted)
-             when p.oid = 'nextval(regclass)'::regprocedure and c.class_id = 'pg_attrdef'::regclass then not tinydev_lib.counts_own_sequence(c.object_id)
-             else not tinydev_lib.is_harmless(p.oid, c.how)
-           end
+    select e.class_id, e.object_id, e.owner, e.what, e.how, f.code_class, f.id, coalesce(p.proowner, o.oprowner) as code_owner,
+           case f.code_class when 'pg_proc'::regclass then format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes))
+                             else 'operator ' || f.id::regoperator end as code,
+           f.code_class = 'pg_proc'::regclass and tinydev_lib.is_harmless(f.id, case when e.class_id = 'pg_trigger'::regclass then 'read' else e.how end) as harmless
+      from all_expressions e
+     cross join lateral tinydev_lib.called_code(e.class_id, e.object_id, e.tree) f
+      left join pg_proc p on f.code_class = 'pg_proc'::regclass and p.oid = f.id
+      left join pg_operator o on f.code_class = 'pg_operator'::regclass and o.oid = f.id
+      join pg_namespace n on n.oid = coalesce(p.pronamespace, o.oprnamespace)
   )
-  select c.owner, format('%I.%I(%s) in %s', n.nspname, p.proname, oidvectortypes(p.proargtypes), c.what)
-    from foreign_calls c join pg_proc p on p.oid = c.id join pg_namespace n on n.oid = p.pronamespace
+  select case when c.owner = any (v_trusted) and c.code_owner <> all (v_trusted) then c.code_owner else c.owner end, c.code || ' in ' || c.what
+    from calls c
+   where case
+           when c.owner = any (v_trusted) then
+             case c.class_id
+               -- In one's own query another's function is his code.
+               when 'pg_rewrite'::regclass then c.code_owner <> all (v_trusted)
+               -- The condition of a trigger may be another's who was allowed to put one on the table.
+               when 'pg_trigger'::regclass then not c.harmless and c.code_owner <> all (v_writers)
+               -- All else that one wrote is one's own business.
+               else false
+             end
+           when c.id = 'nextval(regclass)'::regprocedure and c.class_id = 'pg_attrdef'::regclass then not tinydev_lib.counts_own_sequence(c.object_id)
+           else not c.harmless
+         end
   union
   select r.owner, format('row policy %I on %s', p.polname, r.id::regclass)
     from reached r join pg_policy p on p.polrelid = r.id

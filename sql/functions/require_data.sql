@@ -7,6 +7,7 @@ declare
   v_locked  oid[] := '{}';
   v_name    text;
   v_owner   name;
+  v_trusted boolean;
   v_code    text[];
 begin
   if require_data.access not in ('read', 'write', 'refresh') or require_data.access is null then
@@ -23,7 +24,7 @@ begin
   loop
     -- Under the locks; with PostgreSQL 12, where opening a relation may run code, before them too.
     if v_locked <> '{}' or current_setting('server_version_num')::integer < 130000 then
-      select pg_get_userbyid(f.owner), array_agg(f.code order by f.code) into v_owner, v_code
+      select pg_get_userbyid(f.owner), tinydev_lib.is_trusted(f.owner), array_agg(f.code order by f.code) into v_owner, v_trusted, v_code
         from tinydev_lib.foreign_code(require_data.relation_id, require_data.access) f
        group by f.owner order by 1 limit 1;
     end if;
@@ -31,7 +32,8 @@ begin
       select case when c.relpersistence <> 't' then c.oid::regclass::text end into v_name from pg_class c where c.oid = require_data.relation_id;
       perform tinydev_lib.fault(403, 'foreign_code',
         format('%s would run code of %s with your rights: %s', coalesce(v_name, 'the query'), v_owner, tinydev_lib.word_list(v_code)),
-        format('read the code, and if you trust it: select tinydev.trust(%L)', v_owner),
+        case when v_trusted then 'whoever may put triggers on the table may have written it: drop the trigger, or put its condition into its function'
+             else format('read the code, and if you trust it: select tinydev.trust(%L)', v_owner) end,
         jsonb_build_object('relation', v_name, 'owner', v_owner, 'runs', v_code));
     end if;
     v_reached := array(select distinct r.id from tinydev_lib.reached(require_data.relation_id, require_data.access) r);

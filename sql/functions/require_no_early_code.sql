@@ -11,7 +11,8 @@ begin
   select c.oid::regclass::text as name, pg_get_userbyid(c.relowner) as owner into v_table
     from pg_partitioned_table k join pg_class c on c.oid = k.partrelid
    where k.partexprs is not null and not tinydev_lib.is_trusted(c.relowner) and strpos(lower(require_no_early_code.query), lower(c.relname)) > 0
-     and exists (select from tinydev_lib.called_functions('pg_class'::regclass, c.oid, k.partexprs::text) f(id) where not tinydev_lib.is_harmless(f.id, 'read'))
+     and exists (select from tinydev_lib.called_code('pg_class'::regclass, c.oid, k.partexprs::text) f
+                  where f.code_class = 'pg_operator'::regclass or not tinydev_lib.is_harmless(f.id, 'read'))
    limit 1;
   if found then
     perform tinydev_lib.fault(403, 'foreign_code', format('PostgreSQL 12 would run code of %s with your rights as soon as a query names %s', v_table.owner, v_table.name),

@@ -44,8 +44,25 @@ create view eve.refused_where as select a from eve.good_base where eve.fb('where
 create view eve.refused_subquery as select (select max(eve.f('subquery'))) as a;
 create view eve.refused_join as select f.x from eve.good_base b join lateral (select eve.f('join') + b.a) f(x) on true;
 create function eve.same(integer, integer) returns boolean language sql immutable as $$ select eve.f('operator') = 1 $$;
+create function eve.other(integer, integer) returns boolean language sql immutable as $$ select eve.f('negator') = 1 $$;
+create function eve.commuted(integer, integer) returns boolean language sql immutable as $$ select eve.f('commutator') = 1 $$;
 create operator eve.=== (leftarg = integer, rightarg = integer, procedure = eve.same);
 create view eve.refused_operator as select 1 operator(eve.===) 1 as a;
+-- Here only what the planner may put in place of the operator is eve's.
+create operator eve.=!= (leftarg = integer, rightarg = integer, procedure = int4eq, negator = operator(eve.!=!));
+create operator eve.!=! (leftarg = integer, rightarg = integer, procedure = eve.other, negator = operator(eve.=!=));
+create view eve.refused_negator as select a from eve.good_base where not (a operator(eve.=!=) 1);
+create operator eve.<! (leftarg = integer, rightarg = integer, procedure = int4lt, commutator = operator(eve.>!), restrict = scalarltsel);
+create operator eve.>! (leftarg = integer, rightarg = integer, procedure = eve.commuted, commutator = operator(eve.<!), restrict = scalargtsel);
+create table eve.commuting (a integer); insert into eve.commuting select generate_series(1, 1000); analyze eve.commuting;
+create view eve.refused_commutator as select a from eve.commuting where 5 operator(eve.<!) a;
+create table eve.refused_operator_check (a integer check (not (5 operator(eve.=!=) 1) or true)); insert into eve.refused_operator_check values (1);
+create table eve.refused_operator_index (a integer); insert into eve.refused_operator_index values (1); create index on eve.refused_operator_index (a) where not (a operator(eve.=!=) 5);
+create domain eve.different as integer check (value operator(eve.=!=) value);
+create table eve.refused_operator_domain (a eve.different); insert into eve.refused_operator_domain values (1);
+-- One that has no negator yet.
+create operator eve.~!~ (leftarg = integer, rightarg = integer, procedure = int4eq);
+create view eve.refused_bare_operator as select a from eve.good_base where not (a operator(eve.~!~) 1);
 create function eve.step(integer, integer) returns integer language sql immutable as $$ select eve.f('aggregate') $$;
 create aggregate eve.total(integer) (sfunc = eve.step, stype = integer);
 create view eve.refused_aggregate as select eve.total(a) as a from eve.good_base;

@@ -95,8 +95,10 @@ Example:
 				return err
 			}
 			return showChange(cmd, unshared.Made, unshared.SQL, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "%s is no longer shared with %s: %s\n", unshared.Made.Relation, unshared.Made.From, unshared.Made.Privilege)
-				return err
+				if _, err := fmt.Fprintf(w, "%s is no longer shared with %s: %s\n", unshared.Made.Relation, unshared.Made.From, unshared.Made.Privilege); err != nil {
+					return err
+				}
+				return printWarnings(w, unshared.Made.Warnings)
 			})
 		}),
 	}, true)

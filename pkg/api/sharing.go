@@ -66,7 +66,7 @@ func (s *Service) sharingRoutes() {
 		func(ctx context.Context, user *control.User, in *shareInput) (control.Change[control.Shared], error) {
 			return user.Share(ctx, in.Body.Relation, in.Body.To, in.Body.Privilege, in.DryRun)
 		})
-	change(s, http.StatusOK, operation("DELETE", "/v1/grants", "unshare", "sharing", "Take back what you shared", 401, 403, 404, 422),
+	change(s, http.StatusOK, operation("DELETE", "/v1/grants", "unshare", "sharing", "Take back what you shared", 401, 403, 404, 409, 422),
 		func(ctx context.Context, user *control.User, in *unshareInput) (control.Change[control.Unshared], error) {
 			return user.Unshare(ctx, in.Relation, in.From, in.Privilege, in.DryRun)
 		})

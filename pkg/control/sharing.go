@@ -66,12 +66,14 @@ func (u *User) Share(ctx context.Context, relation, to, privilege string, dryRun
 
 // Unshared tells of what was revoked.
 type Unshared struct {
-	Relation  string `json:"relation"`
-	From      string `json:"from"`
-	Privilege string `json:"privilege"`
+	Relation  string   `json:"relation"`
+	From      string   `json:"from"`
+	Privilege string   `json:"privilege"`
+	Warnings  []string `json:"warnings" doc:"what they may still do in another way, and who else loses it"`
 }
 
-// Unshare takes a grant back; with the privilege all or select all of them. Errors: as Share; not_found grant_not_found.
+// Unshare takes a grant back; with the privilege all or select all of them. Errors: as Share; not_found
+// grant_not_found; conflict still_shared when it came from another than the owner.
 func (u *User) Unshare(ctx context.Context, relation, from, privilege string, dryRun bool) (Change[Unshared], error) {
 	return change[Unshared](ctx, u, "", "select tinydev.unshare($1, $2, $3, $4)", relation, from, privilege, dryRun)
 }

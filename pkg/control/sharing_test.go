@@ -145,6 +145,102 @@ func TestSharingIsTheOwners(t *testing.T) {
 	}
 }
 
+// TestUnshareSaysWhatIsLeft holds that taking back tells of every other way to what was shared.
+func TestUnshareSaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	c, db := shareable(t)
+	ctx, ann, bob := context.Background(), c.As(pgtest.Ann), c.As(pgtest.Bob)
+	owner, eve, super := db.Conn(pgtest.Ann), db.Conn(pgtest.Eve), db.Superuser()
+	reads := func(name string) bool {
+		return pgtest.Value[bool](t, super, `select has_any_column_privilege($1::text::name, '"Ann".v', 'select')`, name)
+	}
+	unshare := func(from, privilege string) []string {
+		t.Helper()
+		return must[control.Change[control.Unshared]](t)(ann.Unshare(ctx, "v", from, privilege, false)).Made.Warnings
+	}
+	exec(t, super, "select tinydev.create_user('third')")
+	exec(t, owner, "grant select on v to eve with grant option", `grant usage on schema "Ann" to eve with grant option`)
+	exec(t, eve, `grant select on "Ann".v to bob with grant option`, `grant select (a) on "Ann".v to third`, `grant usage on schema "Ann" to bob`)
+
+	// Eve gave it to bob: it is not Ann's to take back from him alone, with or without a grant of hers.
+	for range 2 {
+		for _, dryRun := range []bool{true, false} {
+			_, err := ann.Unshare(ctx, "v", "bob", "all", dryRun)
+			e := fault.As(err)
+			if e == nil || e.Code != "still_shared" || e.Kind != fault.Conflict || e.Fields["granted_by"] != "eve" || !strings.Contains(e.Hint, `revoke grant option for all on "Ann".v from eve cascade`) {
+				t.Errorf("unshare from bob: %+v", e)
+			}
+		}
+		must[control.Change[control.Shared]](t)(ann.Share(ctx, "v", "bob", "select", false))
+	}
+	// Further down it is eve's right that the hint names.
+	exec(t, owner, "revoke select on v from bob")
+	exec(t, db.Conn(pgtest.Bob), `grant select (a) on "Ann".v to third`)
+	_, err := ann.Unshare(ctx, "v", "third", "all", false)
+	if e := fault.As(err); e == nil || e.Code != "still_shared" || e.Fields["granted_by"] != "bob" || !strings.Contains(e.Hint, "from eve cascade") {
+		t.Errorf("unshare from third: %+v", e)
+	}
+	if got := must[control.Change[control.Unshared]](t)(ann.Unshare(ctx, "v", "eve", "all", true)).SQL; !slices.Equal(got, []string{`revoke all on "Ann".v from eve cascade;`, `revoke usage on schema "Ann" from eve cascade;`}) {
+		t.Errorf("dry run gives %q", got)
+	}
+	if got := unshare("eve", "all"); !slices.Equal(got, []string{"bob had it from eve, and loses it too", "third had it from eve, and loses it too"}) {
+		t.Errorf("unshare from eve warns %q", got)
+	}
+	if reads("eve") || reads("bob") || reads("third") {
+		t.Error("what eve gave on is left")
+	}
+
+	for _, to := range []string{"bob", control.Everyone} {
+		must[control.Change[control.Shared]](t)(ann.Share(ctx, "v", to, "all", false))
+	}
+	if got := unshare("bob", "insert"); !slices.Equal(got, []string{"bob may still insert through everyone"}) {
+		t.Errorf("unshare of insert warns %q", got)
+	}
+	if got := unshare("bob", "all"); !slices.Equal(got, []string{"bob may still delete, insert, select, update through everyone"}) || !reads("bob") {
+		t.Errorf("unshare from bob warns %q", got)
+	}
+	must[control.QueryPreview](t)(bob.PreviewQuery(ctx, `select * from "Ann".v`, 10))
+	exec(t, owner, `grant usage on schema "Ann" to public`, "grant select (a) on v to public")
+	if got := unshare(control.Everyone, "all"); !slices.Equal(got, []string{"everyone may still select through public"}) {
+		t.Errorf("unshare from everyone warns %q", got)
+	}
+	exec(t, owner, "revoke select (a) on v from public", "grant select on v to bob")
+	if got := unshare("bob", "all"); got == nil || len(got) != 0 || reads("bob") {
+		t.Errorf("the last unshare warns %q", got)
+	}
+}
+
+// TestEventsDoNotTellWithWhom holds that those with whom something is shared do not learn with whom else.
+func TestEventsDoNotTellWithWhom(t *testing.T) {
+	t.Parallel()
+	c, db := shareable(t)
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	for _, to := range []string{"bob", "eve", control.Everyone} {
+		must[control.Change[control.Shared]](t)(ann.Share(ctx, "v", to, "select", false))
+	}
+	must[control.Change[control.Unshared]](t)(ann.Unshare(ctx, "v", "eve", "all", false))
+	exec(t, db.Superuser(), "call tinydev_impl.place_all()")
+	const told = `select array_agg(coalesce(data ->> 'to', '-') || ' ' || (data ->> 'privilege') order by position) from tinydev.event where type ~ 'shared$'`
+	exec(t, db.Superuser(), "select tinydev.create_user('root', admin => true)")
+	for name, want := range map[string][]string{
+		pgtest.Ann: {"bob select", "eve select", "everyone select", "eve all"},
+		pgtest.Bob: {"bob select", "- select", "everyone select", "- all"},
+		pgtest.Eve: {"- select", "eve select", "everyone select", "eve all"},
+	} {
+		if got := pgtest.Value[[]string](t, db.Conn(name), told); !slices.Equal(got, want) {
+			t.Errorf("%s is told %q, want %q", name, got, want)
+		}
+		streamed := `select array_agg(coalesce(event #>> '{data,to}', '-') || ' ' || (event #>> '{data,privilege}') order by position)
+			from tinydev_impl.read_events_as($1::text::name, 0, 1000) where type ~ 'shared$'`
+		if got := pgtest.Value[[]string](t, db.Superuser(), streamed, name); !slices.Equal(got, want) {
+			t.Errorf("%s is streamed %q, want %q", name, got, want)
+		}
+	}
+	if got := pgtest.Value[[]string](t, db.Superuser(), `select array_agg(tinydev_impl.visible_data('root', 'Ann', '{"to":"bob"}') ->> 'to')`); !slices.Equal(got, []string{"bob"}) {
+		t.Errorf("an administrator is told %q", got)
+	}
+}
+
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	c, db := open(t)

@@ -219,6 +219,31 @@ func TestOwnQueriesWithForeignCode(t *testing.T) {
 	}
 }
 
+// TestCalledUnasked holds that users cannot make what PostgreSQL calls without its name in a query, which nothing looks at therefore.
+func TestCalledUnasked(t *testing.T) {
+	t.Parallel()
+	_, db := openShared(t)
+	for statement, want := range map[string]string{
+		"create operator class mine for type integer using btree as operator 1 <, operator 3 =, function 1 btint4cmp(integer, integer)": "42501",
+		"create operator family mine using btree":                                                                                 "42501",
+		"alter operator family integer_ops using btree add operator 1 < (integer, kind)":                                          "42501",
+		"create text search template mine (lexize = dsimple_lexize)":                                                              "42501",
+		"create text search parser mine (start = prsd_start, gettoken = prsd_nexttoken, end = prsd_end, lextypes = prsd_lextype)": "42501",
+		"create type mine (input = int4in, output = int4out)":                                                                     "42501",
+		"create function mine(internal) returns internal language plpgsql as 'begin return null; end'":                            "0A000",
+		"create function mine(internal) returns internal language sql as 'select null'":                                           "42P13",
+		"alter function step(integer, integer) support generate_series_int4_support":                                              "42501",
+		"create operator !~~! (leftarg = integer, rightarg = integer, procedure = same, negator = operator(pg_catalog.=))":        "42501",
+		"create operator !~~! (leftarg = integer, rightarg = integer, procedure = same, commutator = operator(pg_catalog.-))":     "42501",
+		"create access method mine type index handler bthandler":                                                                  "42501",
+		"create cast (integer as json) with function kind_json(kind)":                                                             "42501",
+	} {
+		if state := sqlstate(t, db.Conn(pgtest.Eve), statement); state != want {
+			t.Errorf("%s raised %s, want %s", statement, state, want)
+		}
+	}
+}
+
 // TestCodeThatComesLater has eve add code to what bob's view reads already: the next refresh fails, by hand and as a job, and says why.
 func TestCodeThatComesLater(t *testing.T) {
 	t.Parallel()

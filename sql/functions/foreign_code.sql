@@ -38,8 +38,7 @@ begin
   ), calls as materialized (
     select e.class_id, e.object_id, e.owner, e.what, e.how, f.code_class, f.id, coalesce(p.proowner, o.oprowner) as code_owner,
            case f.code_class when 'pg_proc'::regclass then format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes))
-                             else 'operator ' || f.id::regoperator end as code,
-           f.code_class = 'pg_proc'::regclass and tinydev_lib.is_harmless(f.id, case when e.class_id = 'pg_trigger'::regclass then 'read' else e.how end) as harmless
+                             else 'operator ' || f.id::regoperator end as code
       from all_expressions e
      cross join lateral tinydev_lib.called_code(e.class_id, e.object_id, e.tree) f
       left join pg_proc p on f.code_class = 'pg_proc'::regclass and p.oid = f.id
@@ -54,12 +53,12 @@ begin
                -- In one's own query another's function is his code.
                when 'pg_rewrite'::regclass then c.code_owner <> all (v_trusted)
                -- The condition of a trigger may be another's who was allowed to put one on the table.
-               when 'pg_trigger'::regclass then not c.harmless and c.code_owner <> all (v_writers)
+               when 'pg_trigger'::regclass then c.code_owner <> all (v_writers) and (c.code_class <> 'pg_proc'::regclass or not tinydev_lib.is_harmless(c.id, 'read'))
                -- All else that one wrote is one's own business.
                else false
              end
            when c.id = 'nextval(regclass)'::regprocedure and c.class_id = 'pg_attrdef'::regclass then not tinydev_lib.counts_own_sequence(c.object_id)
-           else not c.harmless
+           else c.code_class <> 'pg_proc'::regclass or not tinydev_lib.is_harmless(c.id, c.how)
          end
   union
   select r.owner, format('row policy %I on %s', p.polname, r.id::regclass)

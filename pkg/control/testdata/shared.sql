@@ -58,6 +58,7 @@ create table eve.commuting (a integer); insert into eve.commuting select generat
 create view eve.refused_commutator as select a from eve.commuting where 5 operator(eve.<!) a;
 create table eve.refused_operator_check (a integer check (not (5 operator(eve.=!=) 1) or true)); insert into eve.refused_operator_check values (1);
 create table eve.refused_operator_index (a integer); insert into eve.refused_operator_index values (1); create index on eve.refused_operator_index (a) where not (a operator(eve.=!=) 5);
+create table eve.refused_operator_key (a integer) partition by list ((not (a operator(eve.=!=) 7)));
 create domain eve.different as integer check (value operator(eve.=!=) value);
 create table eve.refused_operator_domain (a eve.different); insert into eve.refused_operator_domain values (1);
 -- One that has no negator yet.

@@ -79,7 +79,7 @@ func newUnshare() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
 		Use: "unshare RELATION USER", Short: "Take back what you shared", GroupID: groupUsers,
 		Long: `Takes back what "tinydev share" or a GRANT gave on a table or view of yours; all of it, or one privilege that writes. Open event
-streams of that user lose sight of it within a minute.
+streams of that user lose sight of it within a minute. Warns of what the user may still do in another way, as one of everyone.
 
 Example:
   tinydev unshare friends bob

@@ -31,8 +31,8 @@ begin
     if v_owner is not null then
       select case when c.relpersistence <> 't' then c.oid::regclass::text end into v_name from pg_class c where c.oid = require_data.relation_id;
       perform tinydev_lib.fault(403, 'foreign_code',
-        format('%s would run code of %s with your rights: %s', coalesce(v_name, 'the query'), v_owner, tinydev_lib.word_list(v_code)),
-        case when v_trusted then 'whoever may put triggers on the table may have written it: drop the trigger, or put its condition into its function'
+        format('%s would run code of %s with your rights: %s', coalesce(v_name, 'the query'), case when v_trusted then 'whoever may put triggers there' else v_owner end, tinydev_lib.word_list(v_code)),
+        case when v_trusted then 'drop the trigger, or if it is yours put its condition into its function'
              else format('read the code, and if you trust it: select tinydev.trust(%L)', v_owner) end,
         jsonb_build_object('relation', v_name, 'owner', v_owner, 'runs', v_code));
     end if;

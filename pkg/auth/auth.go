@@ -47,6 +47,8 @@ type Principal struct {
 	ReadOnly  bool
 	Scopes    []string  // nil is all; see Permits
 	Expires   time.Time // zero is never
+
+	issuer string // of a JWT, whose subject is TokenName
 }
 
 // Verifier checks JWTs of outside identity providers and finds the role of who is meant.
@@ -233,9 +235,16 @@ func (a *Auth) Recheck(ctx context.Context, p Principal) error {
 		return err
 	}
 	var err error
-	if p.TokenID != 0 {
+	switch {
+	case p.TokenID != 0:
 		_, err = a.server.Exec(ctx, "select tinydev_impl.require_token($1)", p.TokenID)
-	} else {
+	case p.issuer != "":
+		var role string
+		err = a.server.QueryRow(ctx, "select tinydev_impl.resolve_identity($1, $2, null, false)", p.issuer, p.TokenName).Scan(&role)
+		if err == nil && role != p.Role {
+			return fault.New(fault.Forbidden, "identity_unknown", "%s of %s is linked to another user now", p.TokenName, p.issuer)
+		}
+	default:
 		_, err = a.server.Exec(ctx, "select tinydev_impl.require_session($1)", p.Role)
 	}
 	return postgres.Fault(err, "")

@@ -43,7 +43,7 @@ func (s *SignOn) Verify(ctx context.Context, token string) (Principal, error) {
 	if err != nil {
 		return Principal{}, err
 	}
-	p := Principal{Role: role, TokenName: subject, Kind: KindJWT, Expires: expires}
+	p := Principal{Role: role, TokenName: subject, Kind: KindJWT, Expires: expires, issuer: s.options.Issuer}
 	until := s.provider.now().Add(cacheFor)
 	if expires.Before(until) {
 		until = expires

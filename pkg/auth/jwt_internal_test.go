@@ -251,6 +251,28 @@ func TestLinkedJWTs(t *testing.T) {
 	if f := fault.As(err); f == nil || f.Code != "claim_unusable" || !strings.Contains(f.Hint, `--subject 'it'\''s; rm -rf'`) {
 		t.Errorf("%v", err)
 	}
+
+	// What a JWT has opened goes on as long as who it is stays linked.
+	ctx := context.Background()
+	p, err := s.Verify(ctx, i.good(map[string]any{"sub": "a1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Options{Server: s.options.Server, Token: "td_test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Recheck(ctx, p); err != nil {
+		t.Error(err)
+	}
+	for _, sql := range []string{"select tinydev.unlink_identity($1, $2)", "select tinydev.link_identity('bob', $2, 'a1') where $1 <> ''"} {
+		if _, err := db.Conn(pgtest.Admin).Exec(ctx, sql, pgtest.Ann, i.server.URL); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Recheck(ctx, p); fault.CodeOf(err) != "identity_unknown" {
+			t.Errorf("after %s: %v", sql, err)
+		}
+	}
 }
 
 func TestJWTsAreRemembered(t *testing.T) {

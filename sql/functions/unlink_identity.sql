@@ -10,7 +10,7 @@ end $$;
 comment on function tinydev.unlink_identity(text, text, boolean) is
 $$Forgets who a user is at an identity provider. For administrators. Whoever comes next with a claim that names the user is linked to it, unless
 it administers: to keep a person out, block them at the provider, or drop the user. Pages that are open stay so
-for up to twelve hours, streams until their JWT expires.
+for up to twelve hours; streams end within a minute.
 Answers {"name":"bob","issuer":…,"subject":…}; with dry_run forgets nothing and answers {"sql":[…]}.
 Example: select tinydev.unlink_identity('bob', 'https://login.example.org');
 Errors: TD403 admin_only; TD404 identity_not_found.$$;

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"testing"
 	"time"
@@ -127,6 +128,24 @@ func TestLimitsOfRunningJobs(t *testing.T) {
 	pgtest.Eventually(t, 30*time.Second, "the others are told to have failed", func() bool {
 		return pgtest.Value[int](t, super, "select count(*)::int from cron.job_run_details where username = 'eve' and status = 'failed'") >= 10
 	})
+	if n := pgtest.Value[int](t, super, "select count(*)::int from cron.job where username = 'eve' and not active"); n < 10 {
+		t.Errorf("%d of eve's jobs are paused", n)
+	}
+	// They go on later, except one that eve decides about.
+	run(t, eve, "select cron.alter_job((select min(jobid) from cron.job where not active), active => false)")
+	run(t, super, "update tinydev_impl.held_job set held_until = clock_timestamp() where held_until is not null")
+	enforce(t, server)
+	if n := pgtest.Value[int](t, super, "select count(*)::int from tinydev_impl.held_job h join cron.job j on j.jobid = h.job_id where h.held_until is null and not j.active"); n != 0 {
+		t.Errorf("%d jobs stay paused", n)
+	}
+	if n := pgtest.Value[int](t, super, "select count(*)::int from cron.job where username = 'bob' and not active"); n != 0 {
+		t.Errorf("%d of bob's jobs are paused", n)
+	}
+	for at, want := range map[string]bool{"clock_timestamp()": false, "clock_timestamp() + interval '10 minutes'": true} {
+		if got := pgtest.Value[bool](t, server, "select tinydev_impl.cron_stalled("+at+") is not null"); got != want {
+			t.Errorf("pg_cron is stalled at %s: %v", at, got)
+		}
+	}
 	if _, err := eve.Exec(ctx, "select 1"); err != nil {
 		t.Errorf("eve's own session: %v", err)
 	}
@@ -136,12 +155,63 @@ func TestLimitsOfRunningJobs(t *testing.T) {
 	}
 }
 
+// TestLimitOfActiveJobs holds that a user's active jobs end at 50 times running_jobs, however they are made, and that paused ones and others' do not count.
+func TestLimitOfActiveJobs(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, name := context.Background(), makeUser(t, c, control.Limits{RunningJobs: number(1)})
+	conn := db.Conn(name)
+	const schedule = "select cron.schedule_in_database('j' || i, '0 0 1 1 *', 'select 1', current_database()) from generate_series(%d, %d) i"
+	run(t, conn, fmt.Sprintf(schedule, 1, 50), fmt.Sprintf(schedule, 50, 50)) // the last replaces itself
+	if _, err := conn.Exec(ctx, fmt.Sprintf(schedule, 51, 51)); fault.CodeOf(postgres.Fault(err, "")) != "jobs_too_many" {
+		t.Errorf("one more: %v", err)
+	}
+	run(t, conn, "select cron.alter_job((select min(jobid) from cron.job), active => false)", fmt.Sprintf(schedule, 51, 51))
+	if _, err := conn.Exec(ctx, "select cron.alter_job((select min(jobid) from cron.job), active => true)"); fault.CodeOf(postgres.Fault(err, "")) != "jobs_too_many" {
+		t.Errorf("resume one more: %v", err)
+	}
+	run(t, db.Conn(pgtest.Bob), "select cron.schedule_in_database('mine', '0 0 1 1 *', 'select 1', current_database())")
+}
+
+// TestSlotsOfPgCron has more jobs wait than pg_cron has slots when a minute begins. Below its own limit it then listens to none of
+// those that run, where it connects by libpq, and would start nothing ever again.
+func TestSlotsOfPgCron(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pg := privateCluster(t, map[string]string{"cron.max_running_jobs": "4"})
+	if err := pgtest.Install(ctx, pg.URL(cluster.Superuser, cluster.Database)); err != nil {
+		t.Fatal(err)
+	}
+	as := func(role string) *pgx.Conn {
+		conn, err := postgres.Connect(ctx, pg.URL(role, cluster.Database), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close(ctx) })
+		return conn
+	}
+	eve, server := as(pgtest.Eve), as("tinydev_server")
+	// More work than 4 slots do in a minute.
+	run(t, eve, "create table ran (at timestamptz default clock_timestamp())",
+		"select cron.schedule('j' || i, '* * * * *', 'insert into eve.ran default values; select pg_sleep(15)') from generate_series(1, 40) i")
+	stuck := false
+	pgtest.Eventually(t, 5*time.Minute, "jobs start although 40 wait for 4 slots", func() bool {
+		var freed *string
+		if err := server.QueryRow(ctx, "select tinydev_impl.enforce_limits() ->> 'freed'").Scan(&freed); err != nil {
+			t.Fatal(err)
+		}
+		stuck = stuck || freed != nil
+		return pgtest.Value[int](t, eve, "select count(*)::int from ran") > 24
+	})
+	t.Logf("slots were freed: %v", stuck)
+}
+
 // TestDroppedUserAndScheduler drops a user who has jobs, one of them running, and restarts PostgreSQL: a row of cron.job of a role
 // that is gone would stop pg_cron's scheduler then.
 func TestDroppedUserAndScheduler(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	pg := privateCluster(t)
+	pg := privateCluster(t, nil)
 	if err := pgtest.Install(ctx, pg.URL(cluster.Superuser, cluster.Database)); err != nil {
 		t.Fatal(err)
 	}
@@ -188,14 +258,16 @@ func TestDroppedUserAndScheduler(t *testing.T) {
 }
 
 // privateCluster starts a server of its own that can be restarted.
-func privateCluster(t *testing.T) *cluster.Cluster {
+func privateCluster(t *testing.T, settings map[string]string) *cluster.Cluster {
 	t.Helper()
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "tinydev-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pg, err := cluster.Open(ctx, cluster.Config{DataDir: dir, Settings: map[string]string{"fsync": "off"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), BinDir: os.Getenv("TINYDEV_POSTGRES_BIN")})
+	all := map[string]string{"fsync": "off"}
+	maps.Copy(all, settings)
+	pg, err := cluster.Open(ctx, cluster.Config{DataDir: dir, Settings: all, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), BinDir: os.Getenv("TINYDEV_POSTGRES_BIN")})
 	if err == nil {
 		err = pg.Start(ctx)
 	}

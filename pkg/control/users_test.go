@@ -263,7 +263,7 @@ func TestUserIsReassigned(t *testing.T) {
 	}
 	run(t, db.Conn(third), "grant create on schema "+third+" to "+heir)
 	dropped := must[control.Change[control.DroppedUser]](t)(admin.DropUser(ctx, name, "reassign", heir, false)).Made
-	if dropped.ReassignedTo == nil || *dropped.ReassignedTo != heir || len(dropped.Warnings) != 3 {
+	if dropped.ReassignedTo == nil || *dropped.ReassignedTo != heir || len(dropped.Warnings) != 4 || !strings.Contains(dropped.Warnings[2], "the schema "+name+" now belongs to "+heir) {
 		t.Fatalf("%+v", dropped)
 	}
 	for _, word := range []string{"function " + name + ".spy()", "trigger note on " + name + ".t", "materialized view " + name + ".v", "default of column b"} {
@@ -279,6 +279,84 @@ func TestUserIsReassigned(t *testing.T) {
 	wantFault(t, err, fault.Conflict, "name_taken") // its workspace is the heir's
 	must[control.Change[control.DroppedUser]](t)(admin.DropUser(ctx, heir, "drop", "", false))
 	must[control.Change[control.DroppedUser]](t)(admin.DropUser(ctx, third, "drop", "", false))
+}
+
+// TestUserIsDroppedInSpiteOfLocks holds that a user cannot keep an administrator from dropping or changing it by a transaction that it holds open.
+func TestUserIsDroppedInSpiteOfLocks(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, admin, name := context.Background(), c.As(pgtest.Admin), makeUser(t, c, control.Limits{})
+	held := db.Conn(name)
+	run(t, held, "begin", "alter role "+name+" set work_mem = '1MB'")
+	changed := must[control.Change[control.Account]](t)(admin.AlterUser(ctx, name, nil, control.Limits{WorkMemMB: number(7)}, false)).Made
+	if *changed.Limits.WorkMemMB != 7 {
+		t.Errorf("%+v", changed.Limits)
+	}
+	held = db.Conn(name)
+	run(t, held, "select cron.schedule_in_database('mine', '0 0 1 1 *', 'select 1', current_database())", "create table t (a int)",
+		"begin", "select cron.alter_job((select max(jobid) from cron.job where username = current_user), schedule => '1 1 1 1 *')", "lock table t", "alter role "+name+" set work_mem = '2MB'")
+	must[control.Change[control.DroppedUser]](t)(admin.DropUser(ctx, name, "drop", "", false))
+	if _, err := held.Exec(ctx, "select 1"); err == nil {
+		t.Error("the session goes on")
+	}
+}
+
+// TestUsersDroppedByPlainSQL holds that what is left of a role that was dropped outside of tinydev does not pass to the next of the name.
+func TestUsersDroppedByPlainSQL(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, admin, super := context.Background(), c.As(pgtest.Admin), db.Superuser()
+	leave := func() string {
+		name := makeUser(t, c, control.Limits{PageRows: number(3)})
+		run(t, super, fmt.Sprintf(`insert into tinydev_impl.token (sha256, role_name, name) values (md5(%[1]s) || md5('x'), %[1]s, 'laptop');
+insert into tinydev_impl.trust (role_name, owner_name) values (%[1]s, 'bob'), ('eve', %[1]s);
+insert into tinydev_impl.identity (issuer, subject, role_name) values ('https://id.example.org', %[1]s, %[1]s)`, "'"+name+"'"), "drop schema "+name+"; drop owned by "+name+"; drop role "+name)
+		return name
+	}
+	left := func(name string) int {
+		return pgtest.Value[int](t, super, `select ((select count(*) from tinydev_impl.token where role_name = $1) + (select count(*) from tinydev_impl.trust where $1 in (role_name, owner_name))
+			+ (select count(*) from tinydev_impl.identity where role_name = $1) + (select count(*) from tinydev_impl.user_limit where role_name = $1 and page_rows = 3))::int`, name)
+	}
+	again := leave()
+	if n := left(again); n != 5 {
+		t.Fatalf("%d rows", n)
+	}
+	_, err := admin.CreateUser(ctx, again, false, control.Limits{}, false, false)
+	wantFault(t, err, fault.Conflict, "name_retired")
+	must[control.Change[control.Account]](t)(admin.CreateUser(ctx, again, false, control.Limits{}, true, false))
+	if n := left(again); n != 0 {
+		t.Errorf("%d rows passed to the next of the name", n)
+	}
+	gone := leave()
+	pgtest.Value[string](t, super, "select tinydev_impl.upkeep()::text")
+	if n := left(gone); n != 0 {
+		t.Errorf("%d rows of a role that is gone", n)
+	}
+}
+
+// TestLastAdministratorWithSession holds that an administrator who may do too much for a session does not count as another one. Not
+// parallel: administrators are the whole server's.
+func TestLastAdministratorWithSession(t *testing.T) {
+	ctx := context.Background()
+	tx := pgtest.Tx(t, "tinydev_superuser")
+	name := newName()
+	for _, sql := range []string{
+		"revoke tinydev_admin from " + pgtest.Bob + ", " + pgtest.Eve, "create role " + name + " login", "grant tinydev_user, tinydev_admin, pg_read_server_files to " + name,
+	} {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	if n := pgtest.Value[int](t, tx, "select count(*)::int from tinydev.user where name = $1", name); n != 0 {
+		t.Errorf("%d users who have no session", n)
+	}
+	if n := pgtest.Value[int](t, tx, "select count(*)::int from pg_auth_members m join pg_roles r on r.oid = m.member where m.roleid = 'tinydev_admin'::regrole and r.rolname not in ($1, $2) and tinydev_lib.above_user(r.oid) is null", pgtest.Admin, name); n != 0 {
+		t.Fatalf("there are %d other administrators", n)
+	}
+	_, err := tx.Exec(ctx, "select tinydev_lib.require_other_admin($1)", pgtest.Admin)
+	if fault.CodeOf(postgres.Fault(err, "")) != "last_admin" {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestUserIsTiedElsewhere(t *testing.T) {

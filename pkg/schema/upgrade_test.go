@@ -55,6 +55,16 @@ delete from cron.job`); err != nil {
 	if err := install(db, schema.Options{Source: released(t, "testdata/version3.txtar")}); err != nil {
 		t.Fatalf("install the first release: %v", err)
 	}
+	// One who has no limits, and one who has one.
+	if _, err := super.Exec(ctx, `create role old_plain login; create role old_set login connection limit 3; grant tinydev_user to old_plain, old_set;
+alter role old_set set work_mem = '9MB'`); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if _, err := super.Exec(context.Background(), "drop role old_plain, old_set"); err != nil {
+			t.Error(err)
+		}
+	}()
 	bob := db.Conn(pgtest.Bob)
 	for _, sql := range []string{
 		"create table t as select 1 as a",
@@ -73,6 +83,11 @@ delete from cron.job`); err != nil {
 
 	if err := install(db, schema.Options{}); err != nil {
 		t.Fatalf("upgrade: %v", err)
+	}
+	for name, want := range map[string]string{"old_plain": "20 64 4096", "old_set": "3 9 4096"} {
+		if got := pgtest.Value[string](t, super, "select concat_ws(' ', connections, work_mem_mb, temp_file_mb) from tinydev.user where name = $1", name); got != want {
+			t.Errorf("%s has the limits %s", name, got)
+		}
 	}
 	if after := pgtest.Value[string](t, bob, "select jsonb_agg(to_jsonb(e) order by position)::text from tinydev.event e"); after != before {
 		t.Errorf("the events changed:\n%s\n%s", before, after)

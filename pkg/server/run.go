@@ -47,6 +47,7 @@ type server struct {
 	pool     *pgxpool.Pool
 	sessions *postgres.Sessions
 	relay    *relay.Relay
+	cron     cronWatch
 	auth     *auth.Auth
 	metrics  *observe.Metrics
 	api      *api.Service
@@ -209,7 +210,7 @@ func (s *server) awaitRelay(ctx context.Context) {
 	}
 }
 
-// ready tells whether requests can be answered. Errors: unavailable database_unavailable, relay_behind.
+// ready tells whether requests can be answered. Errors: unavailable database_unavailable, relay_behind, cron_stalled.
 func (s *server) ready(ctx context.Context) error {
 	if err := s.pool.Ping(ctx); err != nil {
 		return fault.New(fault.Unavailable, "database_unavailable", "the database does not answer").WithHint("it may be restarting; try again in a few seconds").Because(err)
@@ -217,7 +218,7 @@ func (s *server) ready(ctx context.Context) error {
 	if !s.relay.Ready() {
 		return fault.New(fault.Unavailable, "relay_behind", "events are not relayed at the moment").WithHint("the server's log says why; nothing is lost")
 	}
-	return nil
+	return s.cron.fault()
 }
 
 func (s *server) httpServer() (*http.Server, error) {

@@ -21,10 +21,22 @@ begin
   end if;
   v_sql := v_sql || tinydev_lib.limit_statements(change_user.name, coalesce(change_user.limits, '{}'));
   if change_user.dry_run then
-    return jsonb_build_object('sql', (select coalesce(jsonb_agg(s || ';' order by n), '[]') from unnest(v_sql) with ordinality u(s, n)));
+    return tinydev_lib.plan(v_sql);
   end if;
-  foreach v_statement in array v_sql loop
-    execute v_statement;
+  -- The user may hold a lock on itself, in a transaction that changes its own settings.
+  for v_turn in 1..5 loop
+    begin
+      perform set_config('lock_timeout', '2s', true);
+      foreach v_statement in array v_sql loop
+        execute v_statement;
+      end loop;
+      exit;
+    exception when lock_not_available or deadlock_detected or internal_error then  -- the last: tuple concurrently updated
+      if v_turn = 5 then
+        raise;
+      end if;
+      perform tinydev_impl.end_sessions(change_user.name, true);
+    end;
   end loop;
   -- From 16 on a grant is taken back only as the one who gave it.
   if not change_user.admin and exists (select from pg_auth_members m where m.roleid = 'tinydev_admin'::regrole and m.member = v_role::regrole) then

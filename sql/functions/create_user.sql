@@ -33,11 +33,13 @@ $$Makes a user: a role that may log in, and its workspace, a schema of the same 
 default of tinydev.settings. What holds whatever the user does:
   connections               sessions at once
   temp_file_mb              temporary files of one session, PostgreSQL 15 and newer
-  running_jobs              runs of pg_cron at once; the newest beyond it are ended within 15 s
+  running_jobs              runs of pg_cron at once; the newest beyond it are ended within 15 s and their
+                            jobs paused for 15 minutes; of active jobs there may be 50 times as many
   idle_transaction_seconds  how long a transaction may be open and idle; ended within 15 s
   statement_seconds, page_rows   time of one statement, and rows of a page of an answer, over HTTP
 What the user can lift in psql: work_mem_mb; statement_seconds and page_rows do not exist there, since a role's own statement_timeout would
-end its long refreshes too. The name of a former user is refused, unless reuse: events and loads are seen by name.
+end its long refreshes too. The name of a former user is refused, unless reuse: events and loads are seen by name; and as
+long as a schema of the name is there, such as a workspace that was reassigned.
 Answers as tinydev.describe_user; with dry_run makes nothing and answers {"sql":[…]}.
 Example: select tinydev.create_user('bob', connections => 5);
 Errors: TD403 admin_only; TD422 user_name_invalid, user_limit_invalid, limit_unsupported; TD409 name_taken, name_retired.$$;

@@ -7,7 +7,21 @@ declare
   v_ended  jsonb;
   v_over   jsonb;
   v_runs   integer[];
+  v_held   bigint[];
+  v_freed  jsonb;
+  v_paused jsonb;
+  v_kept   bigint[];
+  v_many   name[];
 begin
+  v_freed := tinydev_impl.free_slots();
+  -- A job that its user changed meanwhile has no row any more.
+  with due as materialized (
+    update tinydev_impl.held_job h set held_until = null
+      from (select d.job_id, d.held_until from tinydev_impl.held_job d where d.held_until <= clock_timestamp() for update skip locked) o
+     where o.job_id = h.job_id returning h.job_id
+  )
+  update cron.job j set active = true from due d where j.jobid = d.job_id and not j.active;
+
   -- One that was scheduled while its role was dropped; it stops pg_cron's scheduler at its next start.
   with gone as (
     delete from cron.job j where j.database = current_database() and not exists (select from pg_roles r where r.rolname = j.username) returning j.jobid, j.username
@@ -32,26 +46,40 @@ begin
 
   -- pg_cron runs a job in a background worker, or over a connection of its own, which the job can rename, so its history is asked too.
   with recent as materialized (
-    select d.job_pid, d.username, d.start_time from cron.job_run_details d
+    select d.runid, d.jobid, d.job_pid, d.username, d.start_time from cron.job_run_details d
      where d.runid > (select max(m.runid) - 10000 from cron.job_run_details m) and d.end_time is null and d.job_pid is not null
   ), run as materialized (
-    select a.pid, r.rolname, coalesce(l.running_jobs, i.running_jobs) as allowed,
-           row_number() over (partition by r.oid order by a.backend_start, a.pid) as place
+    select a.pid, r.rolname, o.jobid, coalesce(l.running_jobs, i.running_jobs) as allowed,
+           row_number() over (partition by r.oid order by a.backend_start, a.pid) as place, count(*) over (partition by r.oid) as total
       from pg_stat_activity a
       join pg_roles r on r.oid = a.usesysid
       cross join tinydev_impl.instance i
       left join tinydev_impl.user_limit l on l.role_name = r.rolname
+      left join lateral (
+        select d.jobid from recent d where d.job_pid = a.pid and d.username = r.rolname
+           and d.start_time between a.backend_start - interval '10 s' and a.backend_start + interval '1 minute' order by d.runid desc limit 1
+      ) o on true
      where a.datname = current_database() and not r.rolsuper and tinydev_impl.is_user(r.rolname)
-       and (a.backend_type = 'pg_cron' or a.application_name = 'pg_cron'
-         or exists (select from recent d where d.job_pid = a.pid and d.username = r.rolname
-                      and d.start_time between a.backend_start - interval '10 s' and a.backend_start + interval '1 minute'))
-  ), excess as materialized (
-    select r.pid, r.rolname from run r where r.place > r.allowed
+       and (a.backend_type = 'pg_cron' or a.application_name = 'pg_cron' or o.jobid is not null)
   ), cancelled as materialized (
-    select e.*, pg_cancel_backend(e.pid) as is_cancelled from excess e
+    select r.*, pg_cancel_backend(r.pid) as is_cancelled from run r where r.place > r.allowed
   )
-  select array_agg(c.pid), coalesce(jsonb_agg(jsonb_build_object('pid', c.pid, 'user', c.rolname, 'why', 'running_jobs')), '[]') into v_runs, v_over
-    from cancelled c where c.is_cancelled;
+  select array_agg(c.pid) filter (where c.is_cancelled),
+         coalesce(jsonb_agg(jsonb_build_object('pid', c.pid, 'user', c.rolname, 'why', 'running_jobs')) filter (where c.is_cancelled), '[]'),
+         array_agg(distinct c.jobid) filter (where c.jobid is not null), array_agg(distinct c.rolname) filter (where c.total >= 2 * c.allowed),
+         (select coalesce(array_agg(r.jobid), '{}') from run r where r.place <= r.allowed and r.jobid is not null)
+    into v_runs, v_over, v_held, v_many, v_kept from cancelled c;
+  -- Else pg_cron would start them anew, or the next ones of the same user, before anybody else's.
+  with held as materialized (
+    update cron.job j set active = false
+     where j.active and j.jobid <> all (v_kept) and (j.jobid = any (v_held) or j.username = any (v_many)) returning j.jobid, j.username
+  ), noted as (
+    insert into tinydev_impl.held_job (job_id, held_until) select h.jobid, clock_timestamp() + interval '15 minutes' from held h
+    on conflict (job_id) do update set held_until = excluded.held_until
+  ), told as materialized (
+    select tinydev_impl.audit('job.held', h.username, null, jsonb_build_object('jobs', jsonb_agg(h.jobid order by h.jobid))) from held h group by h.username
+  )
+  select jsonb_agg(distinct h.jobid) into v_paused from held h where (select count(*) from told) >= 0;
   if v_runs is not null then
     for v_turn in 1..10 loop
       perform pg_sleep(0.1);
@@ -60,11 +88,11 @@ begin
     end loop;
     perform pg_terminate_backend(a.pid) from pg_stat_activity a join pg_roles r on r.oid = a.usesysid where a.pid = any (v_runs) and not r.rolsuper;
   end if;
-  return jsonb_strip_nulls(jsonb_build_object('jobs', v_jobs, 'sessions', nullif(v_ended || v_over, '[]')));
+  return jsonb_strip_nulls(jsonb_build_object('jobs', v_jobs, 'sessions', nullif(v_ended || v_over, '[]'), 'held', v_paused, 'freed', v_freed));
 end $$;
 
 comment on function tinydev_impl.enforce_limits() is
 $$Ends what users may not go on with, whatever they set in psql: runs of pg_cron beyond running_jobs, the newest first, cancelled and after 1 s
-terminated; transactions idle for longer than idle_transaction_seconds; sessions of roles that are gone, and their rows of cron.job.
-Answers {"sessions":[{"pid","user","why"}],"jobs":[{"job_id","user"}]} without what there was none of; why is running_jobs, idle or gone. The
-server calls it every 15 s, the system's job each minute.$$;
+terminated, their jobs paused for 15 minutes, all jobs of who runs twice as many as allowed; transactions idle for longer than idle_transaction_seconds; sessions of roles that are gone, and their rows of cron.job.
+Answers {"sessions":[{"pid","user","why"}],"jobs":[{"job_id","user"}],"held":[5],"freed":[6]} without what there was none of: why is running_jobs,
+idle or gone; held are jobs that were paused, freed those of which pg_cron had not seen the end (see tinydev_impl.free_slots). The server calls it every 15 s, the system's job each minute.$$;

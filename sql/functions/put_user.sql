@@ -21,9 +21,9 @@ begin
     perform tinydev_lib.fault(409, 'name_taken', format('there is a role %s already', put_user.name), 'choose another name');
   end if;
   if exists (select from pg_namespace n where n.nspname = put_user.name) then
-    perform tinydev_lib.fault(409, 'name_taken', format('there is a schema %s already', put_user.name), 'choose another name');
+    perform tinydev_lib.fault(409, 'name_taken', format('there is a schema %s already', put_user.name), 'choose another name, or drop the schema');
   end if;
-  if exists (select from tinydev_impl.dropped_user d where d.role_name = put_user.name) and not coalesce(put_user.reuse, false) then
+  if not coalesce(put_user.reuse, false) and tinydev_impl.is_remembered(put_user.name) then
     perform tinydev_lib.fault(409, 'name_retired', format('a former user was named %s, whose events and loads a new one of the name would see', put_user.name),
       'choose another name, or say reuse => true when it is the same person');
   end if;
@@ -31,6 +31,8 @@ begin
   if put_user.admin then
     v_sql := v_sql || format('grant tinydev_admin to %s', v_role);
   end if;
+  -- Tokens and trust of a role that plain SQL dropped are not the new one's.
+  v_sql := v_sql || format('select tinydev_impl.forget_user(%L)', put_user.name);
   v_sql := v_sql || tinydev_lib.limit_statements(put_user.name,
     '{"connections": 0, "work_mem_mb": 0, "temp_file_mb": 0, "idle_transaction_seconds": 0}' || coalesce(put_user.limits, '{}'));
   -- A schema can be given only to a role that one is a member of.
@@ -44,7 +46,7 @@ begin
     v_sql := v_sql || format('delete from tinydev_impl.dropped_user where role_name = %L', put_user.name);
   end if;
   if put_user.dry_run then
-    return jsonb_build_object('sql', (select jsonb_agg(s || ';' order by n) from unnest(v_sql) with ordinality u(s, n)));
+    return tinydev_lib.plan(v_sql);
   end if;
   foreach v_statement in array v_sql loop
     execute v_statement;

@@ -92,14 +92,26 @@ begin
       v_warnings := v_warnings || format('these no longer run with their owner''s rights (security definer became security invoker): %s', array_to_string(v_definers, ', '));
     end if;
   end if;
-  if not remove_user.dry_run then
-    -- Its jobs first: a row of cron.job whose role is gone stops pg_cron's scheduler. Its sessions end even if what follows is refused.
-    v_answer := tinydev_impl.forget_user(remove_user.name);
-    perform tinydev_impl.end_sessions(remove_user.name);
-  end if;
   begin
-    foreach v_statement in array v_sql loop
-      execute v_statement;
+    for v_turn in 1..5 loop
+      -- Its sessions end first, since they may hold locks, and even if what follows is refused. One may begin anew meanwhile.
+      if not remove_user.dry_run then
+        perform tinydev_impl.end_sessions(remove_user.name);
+      end if;
+      begin
+        perform set_config('lock_timeout', '2s', true);
+        if not remove_user.dry_run then
+          v_answer := tinydev_impl.forget_user(remove_user.name);
+        end if;
+        foreach v_statement in array v_sql loop
+          execute v_statement;
+        end loop;
+        exit;
+      exception when lock_not_available or deadlock_detected or internal_error then  -- the last: tuple concurrently updated
+        if v_turn = 5 or remove_user.dry_run then
+          raise;
+        end if;
+      end;
     end loop;
     -- A dry run is refused where the drop would be.
     if remove_user.dry_run then
@@ -122,10 +134,13 @@ begin
         format('delete from tinydev_impl.identity where role_name = %L', remove_user.name),
         format('delete from tinydev_impl.user_limit where role_name = %L', remove_user.name)
       ] || v_sql || format('insert into tinydev_impl.dropped_user (role_name, dropped_by) values (%L, %L)', remove_user.name, session_user);
-    return jsonb_build_object('sql', (select jsonb_agg(s || ';' order by n) from unnest(v_sql) with ordinality u(s, n)));
+    return tinydev_lib.plan(v_sql);
   end;
   insert into tinydev_impl.dropped_user (role_name, dropped_by) values (remove_user.name, session_user)
   on conflict (role_name) do update set dropped_at = clock_timestamp(), dropped_by = excluded.dropped_by;
+  if v_reassign and exists (select from pg_namespace n where n.nspname = remove_user.name) then
+    v_warnings := v_warnings || format('the schema %s now belongs to %I; the name cannot be used for a user as long as it is there', v_role, remove_user.to_user);
+  end if;
   if remove_user.objects = 'reassign' and jsonb_array_length(v_answer -> 'jobs') > 0 then
     v_warnings := v_warnings || format('the jobs are gone; %I schedules the views again', remove_user.to_user);
   end if;

@@ -6,7 +6,7 @@ begin
   if not exists (
     select from pg_auth_members a join pg_roles r on r.oid = a.member
      where a.roleid = 'tinydev_admin'::regrole and r.rolname <> require_other_admin.name and r.rolcanlogin
-       and not (r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication)
+       and tinydev_lib.above_user(r.oid) is null
        and exists (select from pg_auth_members m where m.roleid = 'tinydev_user'::regrole and m.member = r.oid)
   ) then
     perform tinydev_lib.fault(409, 'last_admin', format('%I is the last administrator', require_other_admin.name), 'make another user an administrator first');

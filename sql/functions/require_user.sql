@@ -12,11 +12,8 @@ begin
     perform tinydev_lib.fault(404, 'user_not_found', format('there is no user %s', require_user.name), 'select name from tinydev.user lists them');
   end if;
   -- Before PostgreSQL 16 the right to make roles reaches all of them, so what an administrator may not become has to be refused here.
-  select r.rolname into v_above from tinydev_lib.held_roles(v_id) h(id) join pg_roles r on r.oid = h.id
-   where r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication or r.rolname like E'pg\\_%'
-      or (r.rolname like E'tinydev\\_%' and r.rolname not in ('tinydev_user', 'tinydev_admin'))
-   order by h.id <> v_id, 1 limit 1;
-  if found then
+  v_above := tinydev_lib.above_user(v_id);
+  if v_above is not null then
     perform tinydev_lib.fault(403, 'user_privileged', format('%I may do more than a user of TinyDevCRM%s, so only a superuser may change it', require_user.name,
         case when v_above <> require_user.name then format(', as a member of %I', v_above) else '' end),
       'ask a superuser to do it with create, alter or drop role');

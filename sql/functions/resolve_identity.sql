@@ -29,6 +29,8 @@ begin
   if found then
     if v_new then
       perform tinydev_impl.create_user_of_identity(p_name);
+      -- A new user is made without what was kept of the name, this row too.
+      insert into tinydev_impl.identity (issuer, subject, role_name) values (p_issuer, p_subject, p_name);
     end if;
     return p_name;
   end if;

@@ -42,6 +42,17 @@ begin
    where t.token_id in (select o.token_id from tinydev_impl.token o
                          where (o.kind = 'session' and o.expires_at <= clock_timestamp()) or not exists (select from pg_roles r where r.rolname = o.role_name)
                            for update skip locked);
+  delete from tinydev_impl.trust t
+   where (t.role_name, t.owner_name) in (select o.role_name, o.owner_name from tinydev_impl.trust o
+                                          where not exists (select from pg_roles r where r.rolname = o.role_name) or not exists (select from pg_roles r where r.rolname = o.owner_name)
+                                            for update skip locked);
+  delete from tinydev_impl.identity i
+   where (i.issuer, i.subject) in (select o.issuer, o.subject from tinydev_impl.identity o
+                                    where not exists (select from pg_roles r where r.rolname = o.role_name) for update skip locked);
+  delete from tinydev_impl.user_limit l
+   where l.role_name in (select o.role_name from tinydev_impl.user_limit o
+                          where not exists (select from pg_roles r where r.rolname = o.role_name) for update skip locked);
+  delete from tinydev_impl.held_job h where not exists (select from cron.job j where j.jobid = h.job_id);
   perform tinydev_lib.audit_unscheduled();
   delete from tinydev_impl.server_session s
    where not exists (select from pg_stat_activity a where a.pid = s.pid and a.backend_start = s.backend_start);
@@ -57,4 +68,5 @@ end $$;
 
 comment on function tinydev_impl.upkeep() is
 $$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history and the audit, which it tells of jobs
-that were unscheduled in psql, and removes page sessions that expired and tokens of roles that are gone.$$;
+that were unscheduled in psql, and removes page sessions that expired, and tokens, trust, identities and limits of roles
+that are gone.$$;

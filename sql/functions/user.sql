@@ -18,8 +18,9 @@ select r.rolname as name,
   left join (select usesysid, pg_catalog.count(*) from pg_catalog.pg_stat_activity where datname = pg_catalog.current_database() group by 1) a on a.usesysid = r.oid
   left join (select username, pg_catalog.count(*) from cron.job where database = pg_catalog.current_database() group by 1) j on j.username = r.rolname
   left join (select role_name, pg_catalog.max(last_used_at) as last_used_at from tinydev_impl.token group by 1) t on t.role_name = r.rolname
- where r.rolcanlogin and not (r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication)
-   and exists (select from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid where g.rolname = 'tinydev_user' and m.member = r.oid);
+ where r.rolcanlogin
+   and exists (select from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid where g.rolname = 'tinydev_user' and m.member = r.oid)
+   and tinydev_lib.above_user(r.oid) is null;
 
 grant select on tinydev.user to tinydev_user;
 

@@ -29,7 +29,40 @@ create table tinydev_impl.dropped_user (
 grant select, insert, update, delete on tinydev_impl.dropped_user to tinydev_roles;
 grant select, update on tinydev_impl.instance to tinydev_roles;
 
+-- Jobs that the system paused for a while; held_until is null when they were let go.
+create table tinydev_impl.held_job (
+  job_id     bigint primary key,
+  run_id     bigint,
+  held_until timestamptz
+);
+
 reset role;
+grant update (active) on cron.job to tinydev_owner;
+
+-- Users from before there were limits get the defaults; what somebody set stays.
+do $$
+declare
+  v_user record;
+begin
+  for v_user in
+    select r.rolname, r.rolconnlimit, coalesce(r.rolconfig, '{}') as config from pg_catalog.pg_roles r
+     where r.rolcanlogin and not (r.rolsuper or r.rolcreaterole or r.rolbypassrls or r.rolreplication)
+       and exists (select from pg_catalog.pg_auth_members m where m.roleid = 'tinydev_user'::pg_catalog.regrole and m.member = r.oid)
+  loop
+    if v_user.rolconnlimit = -1 then
+      execute pg_catalog.format('alter role %I connection limit 20', v_user.rolname);
+    end if;
+    if not exists (select from pg_catalog.unnest(v_user.config) c where c like 'work_mem=%') then
+      execute pg_catalog.format('alter role %I set work_mem = ''64MB''', v_user.rolname);
+    end if;
+    if not exists (select from pg_catalog.unnest(v_user.config) c where c like 'temp_file_limit=%') then
+      execute pg_catalog.format('alter role %I set temp_file_limit = ''4096MB''', v_user.rolname);
+    end if;
+    if not exists (select from pg_catalog.unnest(v_user.config) c where c like 'idle_in_transaction_session_timeout=%') then
+      execute pg_catalog.format('alter role %I set idle_in_transaction_session_timeout = ''600s''', v_user.rolname);
+    end if;
+  end loop;
+end $$;
 
 -- It has more parameters now, and is no longer the one that makes the role.
 drop function if exists tinydev.create_user(text, boolean);

@@ -167,7 +167,7 @@ func TestUnshareSaysWhatIsLeft(t *testing.T) {
 		for _, dryRun := range []bool{true, false} {
 			_, err := ann.Unshare(ctx, "v", "bob", "all", dryRun)
 			e := fault.As(err)
-			if e == nil || e.Code != "still_shared" || e.Kind != fault.Conflict || e.Fields["granted_by"] != "eve" || !strings.Contains(e.Hint, `revoke grant option for all on "Ann".v from eve cascade`) {
+			if e == nil || e.Code != "still_shared" || e.Kind != fault.Conflict || e.Fields["granted_by"] != "eve" || !strings.Contains(e.Hint, `select tinydev.unshare('"Ann".v', 'eve')`) {
 				t.Errorf("unshare from bob: %+v", e)
 			}
 		}
@@ -177,13 +177,15 @@ func TestUnshareSaysWhatIsLeft(t *testing.T) {
 	exec(t, owner, "revoke select on v from bob")
 	exec(t, db.Conn(pgtest.Bob), `grant select (a) on "Ann".v to third`)
 	_, err := ann.Unshare(ctx, "v", "third", "all", false)
-	if e := fault.As(err); e == nil || e.Code != "still_shared" || e.Fields["granted_by"] != "bob" || !strings.Contains(e.Hint, "from eve cascade") {
+	if e := fault.As(err); e == nil || e.Code != "still_shared" || e.Fields["granted_by"] != "bob" || !strings.Contains(e.Hint, "'eve')") {
 		t.Errorf("unshare from third: %+v", e)
 	}
-	if got := must[control.Change[control.Unshared]](t)(ann.Unshare(ctx, "v", "eve", "all", true)).SQL; !slices.Equal(got, []string{`revoke all on "Ann".v from eve cascade;`, `revoke usage on schema "Ann" from eve cascade;`}) {
+	if got := must[control.Change[control.Unshared]](t)(ann.Unshare(ctx, "v", "eve", "all", true)).SQL; !slices.Equal(got, []string{
+		`grant select (a) on "Ann".v to bob with grant option;`, `revoke select (a) on "Ann".v from bob cascade;`, `grant select (a) on "Ann".v to eve with grant option;`,
+		`revoke select (a) on "Ann".v from eve cascade;`, `revoke all on "Ann".v from eve cascade;`, `revoke usage on schema "Ann" from eve cascade;`}) {
 		t.Errorf("dry run gives %q", got)
 	}
-	if got := unshare("eve", "all"); !slices.Equal(got, []string{"bob had it from eve, and loses it too", "third had it from eve, and loses it too"}) {
+	if got := unshare("eve", "all"); !slices.Equal(got, []string{"what bob gave on to third is taken back too", "what eve gave on to bob is taken back too", "what eve gave on to third is taken back too"}) {
 		t.Errorf("unshare from eve warns %q", got)
 	}
 	if reads("eve") || reads("bob") || reads("third") {

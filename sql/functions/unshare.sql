@@ -8,7 +8,6 @@ declare
   v_all       boolean := unshare.privilege in ('all', 'select');
   v_privilege text[];
   v_givers    name[];
-  v_cascade   text;
   v_sql       text[];
   v_statement text;
   v_warnings  text[];
@@ -33,14 +32,31 @@ begin
   select x.path into v_givers from givers x order by cardinality(x.path) desc, x.path limit 1;
   if found then
     perform tinydev_lib.fault(409, 'still_shared', format('%s has %s from %s, not from you', unshare.grantee, v_found.full_name, v_givers[1]),
-      format('take back the right to give it on, and all that was given on: revoke grant option for all on %s from %I cascade', v_found.full_name, v_givers[cardinality(v_givers)]),
+      format('take it back from %s with all that was given on: select tinydev.unshare(%L, %L)', v_givers[cardinality(v_givers)], v_found.full_name,
+        case v_givers[cardinality(v_givers)] when 'tinydev_user' then 'everyone' else v_givers[cardinality(v_givers)] end),
       jsonb_build_object('relation', v_found.full_name, 'granted_by', v_givers[1]));
   end if;
-  select array_agg(distinct format('%s had it from %s, and loses it too', g.grantee, unshare.grantee)) into v_warnings
-    from tinydev.grant g
-   where g.relation_id = v_found.relation_id and g.granted_by = v_found.role_name and g.privilege = any (v_privilege);
-  v_cascade := case when v_warnings is null then '' else ' cascade' end;
-  v_sql := array[format('revoke %s on %s from %I%s', case when v_all then 'all' else unshare.privilege end, v_found.full_name, v_found.role_name, v_cascade)];
+  -- CASCADE leaves what was given on of single columns by one who had the right for the whole relation, unless that right is one for the column.
+  with recursive takers(name) as (
+    select v_found.role_name
+    union
+    select case g.grantee when 'everyone' then 'tinydev_user' else g.grantee end::name
+      from takers t join tinydev.grant g on g.relation_id = v_found.relation_id and g.granted_by = t.name and g.privilege = any (v_privilege)
+     where not exists (select from tinydev.grant o where o.relation_id = g.relation_id and o.grantee = g.grantee and o.granted_by = o.owner)
+  ), given as (
+    select distinct g.granted_by, g.grantee, g.privilege, g."column"
+      from takers t join tinydev.grant g on g.relation_id = v_found.relation_id and g.granted_by = t.name and g.privilege = any (v_privilege)
+  ), columns as (
+    select distinct g.granted_by, format('%s (%I) on %s', g.privilege, g."column", v_found.full_name) as what from given g where g."column" is not null
+  )
+  select (select array_agg(distinct format('what %s gave on to %s is taken back too', g.granted_by, g.grantee)) from given g),
+         (select array_agg(s.statement order by c.granted_by, c.what, s.n)
+            from columns c cross join lateral (values
+              (1, format('grant %s to %I with grant option', c.what, c.granted_by)),
+              (2, format('revoke %s from %I cascade', c.what, c.granted_by))) s(n, statement))
+    into v_warnings, v_sql;
+  v_sql := v_sql || format('revoke %s on %s from %I%s', case when v_all then 'all' else unshare.privilege end, v_found.full_name, v_found.role_name,
+    case when v_warnings is null then '' else ' cascade' end);
   if v_all and tinydev_lib.is_last_grant(v_found.schema_id, v_found.relation_id, v_found.role_id) then
     v_sql := v_sql || format('revoke usage on schema %I from %I%s', v_found.schema_name, v_found.role_name,
       case when exists (select from pg_namespace n, aclexplode(n.nspacl) g where n.oid = v_found.schema_id and g.grantor = v_found.role_id) then ' cascade' else '' end);

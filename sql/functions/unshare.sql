@@ -15,7 +15,7 @@ begin
   select * into v_found from tinydev_lib.find_sharing(unshare.relation, unshare.grantee, unshare.privilege);
   v_privilege := case when v_all then array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger'] else array[unshare.privilege] end;
   if not exists (select from tinydev.grant g
-                  where g.relation_id = v_found.relation_id and g.grantee = unshare.grantee and (v_all or g.privilege = unshare.privilege)) then
+                  where g.relation_id = v_found.relation_id and (g.grantee = unshare.grantee or g.granted_by = v_found.role_name) and g.privilege = any (v_privilege)) then
     perform tinydev_lib.fault(404, 'grant_not_found', format('%s is not shared with %s', v_found.full_name, unshare.grantee)
         || case when v_all then '' else format(' for %s', unshare.privilege) end, 'select * from tinydev.grant lists what is shared');
   end if;

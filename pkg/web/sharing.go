@@ -148,8 +148,12 @@ func confirmUnshare(v *visit) error {
 // unshare answers POST /unshare (relation, page, to, privilege).
 func unshare(v *visit) error {
 	p := v.readShare()
-	if _, err := v.user.Unshare(v.ctx(), p.Relation, p.To, p.Privilege, false); err != nil {
+	change, err := v.user.Unshare(v.ctx(), p.Relation, p.To, p.Privilege, false)
+	if err != nil {
 		return err
+	}
+	if len(change.Made.Warnings) > 0 {
+		return v.backTo(p.Back(), "unshared-in-part")
 	}
 	return v.backTo(p.Back(), "unshared")
 }

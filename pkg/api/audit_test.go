@@ -49,7 +49,7 @@ func TestAudit(t *testing.T) {
 	if later := list("since=" + url.QueryEscape(before.Add(time.Hour).Format(time.RFC3339))); len(later.Audit) != 0 || later.Audit == nil {
 		t.Errorf("%+v", later)
 	}
-	if got := h.call(pgtest.Bob, "GET", "/v1/audit", ""); got.status != 403 || got.problem(t).Code != "not_allowed" {
+	if got := h.call(pgtest.Bob, "GET", "/v1/audit", ""); got.status != 403 || got.problem(t).Code != "admin_only" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if got := h.call(pgtest.Admin, "DELETE", "/v1/audit", ""); got.status != 405 {

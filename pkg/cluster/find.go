@@ -163,6 +163,12 @@ func inspect(dir string) (Installation, error) {
 			return Installation{}, f
 		}
 	}
+	// Links in a folder of PATH lead to where pg_config and the extensions are.
+	if target, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres")); err == nil {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(target), "initdb")); err == nil {
+			dir = filepath.Dir(target)
+		}
+	}
 	out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").CombinedOutput()
 	m := serverVersion.FindStringSubmatch(string(out))
 	if err != nil || m == nil {

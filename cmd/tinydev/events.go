@@ -56,7 +56,11 @@ Next: the same stream over HTTP is GET /v1/events/stream, and in psql: listen ti
 				return err
 			}
 			if !given {
-				return c.LatestEvents(ctx, limit, filter, write)
+				page, err := c.LatestEvents(ctx, limit, filter)
+				if err != nil {
+					return err
+				}
+				return client.EachEvent(page, write)
 			}
 			return c.ReadEvents(ctx, after, limit, filter, write)
 		}),
@@ -64,7 +68,7 @@ Next: the same stream over HTTP is GET /v1/events/stream, and in psql: listen ti
 	flags := cmd.Flags()
 	flags.BoolVarP(&follow, "follow", "f", false, "go on with each event as it happens")
 	flags.Int64Var(&after, "after", 0, "start behind this position; default the last events, or with --follow what comes next")
-	flags.IntVar(&limit, "limit", 20, "how many events to print, without --follow")
+	flags.IntVar(&limit, "limit", 20, "how many events to print, without --follow; without --after up to 1000")
 	flags.StringArrayVar(&filter.Types, "type", nil, "only this type; may be repeated")
 	flags.StringArrayVar(&filter.Subjects, "subject", nil, "only this subject, WORKSPACE.NAME; may be repeated")
 	flags.Bool("json", false, "print CloudEvents, one a line")

@@ -32,7 +32,8 @@ type FilterParam struct {
 }
 
 type eventsInput struct {
-	After int64 `query:"after" minimum:"0" doc:"position after which to read; 0 reads from the beginning"`
+	After  int64 `query:"after" minimum:"0" doc:"position after which to read; 0 reads from the beginning"`
+	Latest bool  `query:"latest" doc:"read the newest that fit instead, among the last 100,000 positions; after does not count"`
 	LimitParam
 	FilterParam
 }
@@ -46,7 +47,11 @@ type streamInput struct {
 func (s *Service) eventRoutes() {
 	get(s, operation("GET", "/v1/events", "read-events", "events", "Read the log of events that you may see, oldest first", 401, 422),
 		func(ctx context.Context, user *control.User, in *eventsInput) (control.EventPage, error) {
-			return user.ReadEvents(ctx, in.After, in.Limit, control.EventFilter{Types: in.Types, Subjects: in.Subjects})
+			filter := control.EventFilter{Types: in.Types, Subjects: in.Subjects}
+			if in.Latest {
+				return user.LatestEvents(ctx, in.Limit, filter)
+			}
+			return user.ReadEvents(ctx, in.After, in.Limit, filter)
 		})
 	op := operation("GET", streamPath, "stream-events", "events", "Follow the events that you may see, as server-sent events", 401, 422, 429, 503)
 	op.Description = "Each event has its position as id and a CloudEvent as data. A reconnection with Last-Event-ID misses nothing. " +

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +50,14 @@ func ParseEvent(raw json.RawMessage) (Event, error) {
 func (c *Client) Events(ctx context.Context, after int64, limit int, filter control.EventFilter) (control.EventPage, error) {
 	query := filterQuery(filter)
 	query.Set("after", strconv.FormatInt(after, 10))
+	query.Set("limit", strconv.Itoa(limit))
+	return call[control.EventPage](ctx, c, http.MethodGet, "/v1/events", query, nil)
+}
+
+// LatestEvents reads the newest events, up to limit (1..1000), oldest first.
+func (c *Client) LatestEvents(ctx context.Context, limit int, filter control.EventFilter) (control.EventPage, error) {
+	query := filterQuery(filter)
+	query.Set("latest", "true")
 	query.Set("limit", strconv.Itoa(limit))
 	return call[control.EventPage](ctx, c, http.MethodGet, "/v1/events", query, nil)
 }
@@ -199,36 +206,18 @@ func (c *Client) streamOnce(ctx context.Context, after int64, filter control.Eve
 	}
 }
 
-// LatestEvents calls each with the last limit events that the filter lets through, oldest first.
-func (c *Client) LatestEvents(ctx context.Context, limit int, filter control.EventFilter, each func(Event) error) error {
-	head, err := c.Head(ctx)
-	if err != nil {
-		return err
-	}
-	// Others' events and those that the filter keeps back leave gaps, so one looks further and further back.
-	for window := int64(limit); ; window *= 8 {
-		var latest []Event
-		after := max(0, head-window)
-		err := c.ReadEvents(ctx, after, int(window), filter, func(event Event) error {
-			latest = append(latest, event)
-			if len(latest) > 2*limit {
-				latest = slices.Delete(latest, 0, len(latest)-limit)
-			}
-			return nil
-		})
+// EachEvent calls each with the events of a page.
+func EachEvent(page control.EventPage, each func(Event) error) error {
+	for _, raw := range page.Events {
+		event, err := ParseEvent(raw)
 		if err != nil {
 			return err
 		}
-		if len(latest) < limit && after > 0 {
-			continue
+		if err := each(event); err != nil {
+			return err
 		}
-		for _, event := range latest[max(0, len(latest)-limit):] {
-			if err := each(event); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
+	return nil
 }
 
 // ReadEvents calls each with up to limit events after a position, oldest first.
@@ -238,14 +227,8 @@ func (c *Client) ReadEvents(ctx context.Context, after int64, limit int, filter 
 		if err != nil {
 			return err
 		}
-		for _, raw := range page.Events {
-			event, err := ParseEvent(raw)
-			if err != nil {
-				return err
-			}
-			if err := each(event); err != nil {
-				return err
-			}
+		if err := EachEvent(page, each); err != nil {
+			return err
 		}
 		limit -= len(page.Events)
 		if page.Next <= after || page.Next >= page.Head {

@@ -20,6 +20,20 @@ type EventPage struct {
 	Head   int64             `json:"head" doc:"position of the newest event; while next is less there may be more"`
 }
 
+// LatestEvents gives the newest events, up to limit (1..1000), that the user may see and that fit, oldest first, from the last 100,000
+// positions; Next is the head. Errors: invalid limit_invalid.
+func (u *User) LatestEvents(ctx context.Context, limit int, filter EventFilter) (EventPage, error) {
+	var page EventPage
+	session, err := u.sessions.Acquire(ctx, u.Role)
+	if err != nil {
+		return page, err
+	}
+	defer session.Release()
+	err = session.QueryRow(ctx, "select events, head, head from tinydev.latest_events($1, $2, $3)", limit, filter.Types, filter.Subjects).
+		Scan(&page.Events, &page.Next, &page.Head)
+	return page, postgres.Fault(err, "")
+}
+
 // ReadEvents gives up to limit (1..1000) events after a position that the user may see. Errors: invalid limit_invalid.
 func (u *User) ReadEvents(ctx context.Context, after int64, limit int, filter EventFilter) (EventPage, error) {
 	var page EventPage

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,14 +77,7 @@ func listEvents(v *visit) error {
 	return v.show(http.StatusOK, "events", "events", "Events", p)
 }
 
-// Bounds of looking back for events that fit a filter: each step looks ten times as far, and the last as far as one call may.
-const (
-	firstWindow = 500
-	lastWindow  = 50_000
-	perCall     = 1000
-)
-
-// latest gives the newest limit events that fit, newest first, from the last 50,000 positions of the log.
+// latest gives the newest limit events that fit, newest first.
 func (v *visit) latest(typeFilter, subject string, limit int) (eventList, error) {
 	list := eventList{Cap: limit, Type: typeFilter, Subject: subject}
 	var filter control.EventFilter
@@ -94,53 +87,19 @@ func (v *visit) latest(typeFilter, subject string, limit int) (eventList, error)
 	if subject != "" {
 		filter.Subjects = []string{subject}
 	}
-	start, err := v.user.ReadEvents(v.ctx(), 0, 1, control.EventFilter{})
+	page, err := v.user.LatestEvents(v.ctx(), limit, filter)
 	if err != nil {
 		return list, err
 	}
-	list.After = start.Head
-	var raw []json.RawMessage
-	for window := int64(firstWindow); ; window *= 10 {
-		after := max(0, start.Head-window)
-		if raw, err = v.newest(after, start.Head, limit, filter); err != nil {
-			return list, err
-		}
-		if len(raw) >= limit || after == 0 || window >= lastWindow {
-			break
-		}
-	}
-	for i := len(raw) - 1; i >= 0; i-- {
-		e, err := readEvent(raw[i])
+	list.After = page.Head
+	for _, raw := range slices.Backward(page.Events) {
+		e, err := readEvent(raw)
 		if err != nil {
 			return list, err
 		}
 		list.Events = append(list.Events, e)
 	}
 	return list, nil
-}
-
-// newest reads from after to head and keeps the last limit events, oldest first.
-func (v *visit) newest(after, head int64, limit int, filter control.EventFilter) ([]json.RawMessage, error) {
-	var kept []json.RawMessage
-	for after < head {
-		page, err := v.user.ReadEvents(v.ctx(), after, perCall, filter)
-		if err != nil {
-			return nil, err
-		}
-		for _, each := range page.Events {
-			var place struct{ ID string }
-			if err := json.Unmarshal(each, &place); err != nil {
-				return nil, fmt.Errorf("read an event: %w", err)
-			}
-			// What came after head the live list brings.
-			if position, err := strconv.ParseInt(place.ID, 10, 64); err == nil && position <= head {
-				kept = append(kept, each)
-			}
-		}
-		kept = kept[max(0, len(kept)-limit):]
-		after = page.Next
-	}
-	return kept, nil
 }
 
 // readEvent decodes a CloudEvent.

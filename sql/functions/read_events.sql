@@ -15,6 +15,8 @@ declare
   v_from   bigint;
   v_to     bigint;
   v_count  integer;
+  v_types    text[] := tinydev_lib.globs(types, 'tinydev.');
+  v_subjects text[] := tinydev_lib.globs(subjects);
 begin
   if max_rows is null or max_rows not between 1 and 1000 then
     perform tinydev_lib.fault(422, 'limit_invalid', format('max_rows is %s; it has to be 1 to 1000', coalesce(max_rows::text, 'null')));
@@ -31,8 +33,7 @@ begin
     into events, v_count, next
     from (select * from tinydev.event v
            where v.position > v_from and v.position <= v_to
-             and (types is null or exists (select from unnest(types) t where v.type like tinydev_lib.glob(regexp_replace(t, '^tinydev[.]', ''))))
-             and (subjects is null or exists (select from unnest(subjects) s where v.subject like tinydev_lib.glob(s)))
+             and (v_types is null or v.type like any (v_types)) and (v_subjects is null or v.subject like any (v_subjects))
            order by v.position limit max_rows) e;
   if v_count < max_rows then
     next := greatest(v_to, coalesce(after_position, 0));

@@ -70,21 +70,7 @@ begin
     || array(select format('revoke %I from tinydev_roles', b) from unnest(v_borrowed) with ordinality u(b, n) order by n)
     || format('drop role %s', v_role);
   if v_reassign then
-    v_code := array(
-      select o.type || ' ' || o.identity from tinydev_lib.owned_objects(remove_user.name) o
-       where o.type in ('function', 'procedure', 'aggregate', 'view', 'materialized view')
-      union all
-      select format('trigger %I on %s', t.tgname, c.oid::regclass) from pg_trigger t join pg_class c on c.oid = t.tgrelid
-       where c.relowner = v_role::regrole and not t.tgisinternal
-      union all
-      select format('row security policy %I on %s', p.polname, c.oid::regclass) from pg_policy p join pg_class c on c.oid = p.polrelid where c.relowner = v_role::regrole
-      union all
-      select format('default of column %I of %s', a.attname, c.oid::regclass)
-        from pg_attrdef f join pg_class c on c.oid = f.adrelid join pg_attribute a on a.attrelid = c.oid and a.attnum = f.adnum
-       where c.relowner = v_role::regrole
-         and exists (select from pg_depend p join pg_proc r on r.oid = p.refobjid
-                      where p.classid = 'pg_attrdef'::regclass and p.objid = f.oid and p.refclassid = 'pg_proc'::regclass and r.proowner = v_role::regrole)
-       order by 1);
+    v_code := tinydev_lib.written_code(remove_user.name);
     if cardinality(v_code) > 0 then
       v_warnings := v_warnings || format('what %s wrote runs as %I from now on; read it first: %s', v_role, remove_user.to_user, array_to_string(v_code, ', '));
     end if;

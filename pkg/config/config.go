@@ -52,6 +52,10 @@ type Config struct {
 	OIDCClientSecret Secret `split_words:"true" help:"identity provider: secret of the client; empty for a public one"`
 	PublicURL        string `split_words:"true" help:"address of the server as browsers see it, where it is not the one they ask for, such as behind a proxy"`
 
+	// Smtp and not SMTP: between capitals split_words sees no words.
+	SmtpURL  Secret `split_words:"true" help:"e-mail: the server that takes it, such as smtp://user:password@mail.example.org:587 or smtps://…:465; empty sends none"`
+	SmtpFrom string `split_words:"true" help:"e-mail: whom it is from, such as TinyDevCRM <noreply@example.org>"`
+
 	MaxUploadBytes     Size  `split_words:"true" default:"0" help:"largest file; 0 is no limit"`
 	MaxSpoolBytes      Size  `split_words:"true" default:"16GiB" help:"how much may wait on disk at the same time while types are found; 0 is no limit"`
 	MaxCellBytes       Size  `split_words:"true" default:"16MiB" help:"largest cell of a file, up to 256MiB"`
@@ -274,6 +278,9 @@ func (c Config) check() error {
 		}
 	}
 	if err := c.checkSignOn(); err != nil {
+		return err
+	}
+	if err := c.checkMail(); err != nil {
 		return err
 	}
 	for _, h := range c.Hosts {

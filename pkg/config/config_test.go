@@ -116,7 +116,8 @@ func TestSecretsNeverShow(t *testing.T) {
 	clean(t)
 	const password = "hunter2"
 	for _, value := range []string{"postgres://u:" + password + "@h/db", "postgres:///db?user=u&password=" + password, "host=h password=" + password + " dbname=d",
-		"host=h password='" + password + " x' dbname=d", "postgres://u:" + password + "@[broken", password} {
+		"host=h password='" + password + " x' dbname=d", "postgres://u:" + password + "@[broken", password,
+		"smtp://u:" + password + "@h:587", "smtps://" + password + ":x@h", "smtp://u:" + password + "@[broken", "smtp://u:" + password + "/@h"} {
 		t.Setenv("TINYDEV_DATABASE_URL", value)
 		t.Setenv("TINYDEV_TOKEN", "td_"+password)
 		c, err := config.Load()

@@ -24,7 +24,8 @@ func (s Secret) Reveal() string { return string(s) }
 
 var passwordWord = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
 
-// Redacted gives what may be shown: "" for nothing, a database address without its password, else "(redacted)".
+// Redacted gives what may be shown: "" for nothing, a database address without its password, that of an SMTP server without user and
+// password, else "(redacted)".
 func (s Secret) Redacted() string {
 	text := string(s)
 	switch {
@@ -43,6 +44,15 @@ func (s Secret) Redacted() string {
 			}
 		}
 		return u.Redacted()
+	case strings.HasPrefix(text, "smtp://") || strings.HasPrefix(text, "smtps://"):
+		u, err := url.Parse(text)
+		if err != nil || u.Opaque != "" {
+			return redacted
+		}
+		if u.User != nil {
+			u.User = url.User("xxxxx") // some services take a secret as the user, too
+		}
+		return u.String()
 	case strings.Contains(text, "dbname=") || strings.Contains(text, "host="):
 		return passwordWord.ReplaceAllString(text, "${1}xxxxx")
 	}

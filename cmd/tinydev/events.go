@@ -28,7 +28,7 @@ func newEvents() *cobra.Command {
 event as it happens, until Ctrl-C; when the server or PostgreSQL is restarted meanwhile it connects again and misses nothing.
 --json prints each event as a CloudEvent, one a line. The position is all that is needed to go on later: --after POSITION.
 
-Types: view.refreshed, view.failed, view.created, view.dropped, table.loaded, table.load_failed and more; * stands for any characters.
+Types: view.refreshed, view.failed, table.loaded and more, which "tinydev events types" lists; * stands for any characters.
 
 Example:
   tinydev events --follow
@@ -73,6 +73,7 @@ Next: the same stream over HTTP is GET /v1/events/stream, and in psql: listen ti
 	flags.StringArrayVar(&filter.Subjects, "subject", nil, "only this subject, WORKSPACE.NAME; may be repeated")
 	flags.Bool("json", false, "print CloudEvents, one a line")
 	settings(cmd, clientSettings...)
+	cmd.AddCommand(newEventTypes())
 	return cmd
 }
 

@@ -44,6 +44,11 @@ type streamInput struct {
 	FilterParam
 }
 
+// eventTypes lists what an event can be.
+type eventTypes struct {
+	EventTypes []control.EventType `json:"event_types" doc:"users may record others about what is theirs"`
+}
+
 func (s *Service) eventRoutes() {
 	get(s, operation("GET", "/v1/events", "read-events", "events", "Read the log of events that you may see, oldest first", 401, 422),
 		func(ctx context.Context, user *control.User, in *eventsInput) (control.EventPage, error) {
@@ -52,6 +57,10 @@ func (s *Service) eventRoutes() {
 				return user.LatestEvents(ctx, in.Limit, filter)
 			}
 			return user.ReadEvents(ctx, in.After, in.Limit, filter)
+		})
+	get(s, operation("GET", "/v1/event-types", "list-event-types", "events", "List the types of events, with the schema of their data", 401),
+		func(context.Context, *control.User, *struct{}) (eventTypes, error) {
+			return eventTypes{control.EventTypes()}, nil
 		})
 	op := operation("GET", streamPath, "stream-events", "events", "Follow the events that you may see, as server-sent events", 401, 422, 429, 503)
 	op.Description = "Each event has its position as id and a CloudEvent as data. A reconnection with Last-Event-ID misses nothing. " +

@@ -108,6 +108,9 @@ func New(o Options) (*Service, error) {
 	s.identityRoutes()
 	s.tokenRoutes()
 	s.describeAccess()
+	if err := s.describeWebhooks(); err != nil {
+		return nil, err
+	}
 	if err := s.systemRoutes(); err != nil {
 		return nil, err
 	}

@@ -23,12 +23,15 @@ begin
     execute format('create table tinydev_impl.%I (like tinydev_impl.event including defaults including constraints)', v_name);
     execute format('alter table tinydev_impl.%I add check (position >= %s and position < %s)', v_name, v_from, v_from + v_rows);
     execute format('alter table tinydev_impl.event attach partition tinydev_impl.%I for values from (%s) to (%s)', v_name, v_from, v_from + v_rows);
+    execute format('create table tinydev_impl.%I (like tinydev_impl.delivery including defaults including constraints)', 'delivery_' || v_from);
+    execute format('alter table tinydev_impl.%I add check (position >= %s and position < %s)', 'delivery_' || v_from, v_from, v_from + v_rows);
+    execute format('alter table tinydev_impl.delivery attach partition tinydev_impl.%I for values from (%s) to (%s)', 'delivery_' || v_from, v_from, v_from + v_rows);
     insert into tinydev_impl.event_partition (table_name, position_from, position_to) values (v_name, v_from, v_from + v_rows);
   end loop;
   update tinydev_impl.head set partition_to = (select min(p.position_to) from tinydev_impl.event_partition p where p.position_to > p_position);
 end $$;
 
 comment on function tinydev_impl.extend_log(bigint) is
-$$Makes sure that the log has a partition for p_position and one beyond it. One that filled up within a day makes the next ten times larger.$$;
+$$Makes sure that the log and the deliveries have a partition for p_position and one beyond it. One that filled up within a day makes the next ten times larger.$$;
 
 select tinydev_impl.extend_log((select position from tinydev_impl.head));

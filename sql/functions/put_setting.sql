@@ -24,7 +24,7 @@ begin
       perform tinydev_lib.fault(422, 'setting_invalid', format('read_all is %L; it has to be true or false', put_setting.value), fields => '{"setting": "read_all"}');
     end if;
     v_sql := format('update tinydev_impl.instance set read_all = %s', put_setting.value::boolean::text);
-  elsif put_setting.name in ('event_retention', 'run_retention', 'audit_retention') then
+  elsif put_setting.name in ('event_retention', 'run_retention', 'audit_retention', 'delivery_retention') then
     begin
       v_keep := put_setting.value::interval;
     exception when data_exception then

@@ -45,6 +45,7 @@ begin
   if put_user.reuse then
     v_sql := v_sql || format('delete from tinydev_impl.dropped_user where role_name = %L', put_user.name);
   end if;
+  v_sql := v_sql || format('select tinydev_impl.add_notices(%L)', put_user.name);
   if put_user.dry_run then
     return tinydev_lib.plan(v_sql);
   end if;

@@ -5,13 +5,14 @@ select d.name, s.value, d.description
     (2, 'event_retention', 'how long events are kept'),
     (3, 'run_retention', 'how long the runs of jobs are kept'),
     (4, 'audit_retention', 'how long the audit is kept'),
-    (5, 'connections', 'sessions of a user at once; for new users'),
-    (6, 'statement_seconds', 'time of one statement over HTTP'),
-    (7, 'work_mem_mb', 'memory of one sort or hash; for new users'),
-    (8, 'temp_file_mb', 'temporary files of one session; for new users, from PostgreSQL 15 on'),
-    (9, 'page_rows', 'rows of one page of an answer over HTTP'),
-    (10, 'running_jobs', 'runs of pg_cron of a user at once'),
-    (11, 'idle_transaction_seconds', 'how long a transaction of a user may be open and idle')
+    (5, 'delivery_retention', 'how long deliveries that arrived are kept; others as long as their events'),
+    (6, 'connections', 'sessions of a user at once; for new users'),
+    (7, 'statement_seconds', 'time of one statement over HTTP'),
+    (8, 'work_mem_mb', 'memory of one sort or hash; for new users'),
+    (9, 'temp_file_mb', 'temporary files of one session; for new users, from PostgreSQL 15 on'),
+    (10, 'page_rows', 'rows of one page of an answer over HTTP'),
+    (11, 'running_jobs', 'runs of pg_cron of a user at once'),
+    (12, 'idle_transaction_seconds', 'how long a transaction of a user may be open and idle')
   ) d (place, name, description)
   join pg_catalog.jsonb_each_text(tinydev.describe_settings()) s on s.key = d.name
  order by d.place;

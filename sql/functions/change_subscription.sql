@@ -1,0 +1,38 @@
+create or replace function tinydev_impl.change_subscription(p_role name, p_new jsonb) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_old     tinydev_impl.subscription := tinydev_impl.find_for(p_role, (p_new ->> 'subscription_id')::bigint);
+  v_resumes boolean := not v_old.active and ((p_new ->> 'active')::boolean or v_old.pause_reason = 'no_target' and p_new ->> 'target' <> '');
+begin
+  update tinydev_impl.subscription s
+     set target = n.target, types = n.types, subjects = n.subjects, condition = n.condition::jsonpath, attach = n.attach, attach_rows = n.attach_rows,
+         options = n.options, rearm = n.rearm, rearm_seconds = n.rearm_seconds, digest_seconds = n.digest_seconds, timeout_seconds = n.timeout_seconds,
+         retry_seconds = n.retry_seconds, pause_after_seconds = n.pause_after_seconds, version = s.version + 1
+    from jsonb_to_record(p_new) as n(target text, types text[], subjects text[], condition text, attach text, attach_rows integer, options jsonb,
+           rearm text, rearm_seconds integer, digest_seconds integer, timeout_seconds integer, retry_seconds integer[], pause_after_seconds integer)
+   where s.subscription_id = v_old.subscription_id;
+  if v_resumes or v_old.target <> p_new ->> 'target' then
+    update tinydev_impl.subscription s set failing_since = null where s.subscription_id = v_old.subscription_id;
+    update tinydev_impl.delivery d set next_attempt_at = clock_timestamp(), attempt_count = 0
+     where d.subscription_id = v_old.subscription_id and d.state = 'failing';
+  end if;
+  if v_resumes then
+    -- What came while nobody was to be told is not told later.
+    update tinydev_impl.subscription s
+       set active = true, paused_at = null, pause_reason = null,
+           cursor_position = case when v_old.pause_reason = 'no_target' then h.position else s.cursor_position end,
+           read_position   = case when v_old.pause_reason = 'no_target' then h.position else s.read_position end
+      from tinydev_impl.head h
+     where s.subscription_id = v_old.subscription_id;
+    insert into tinydev_impl.inbox (type, subject, workspace, actor, data)
+    values ('subscription.resumed', format('%I.%s', v_old.role_name, v_old.name), v_old.role_name, p_role, jsonb_build_object('position', v_old.cursor_position));
+  elsif v_old.active and not (p_new ->> 'active')::boolean then
+    perform tinydev_impl.pause_subscription(v_old.subscription_id, 'user', p_role);
+  end if;
+  perform tinydev_impl.wake_servers();
+  return '{}';
+end $$;
+
+comment on function tinydev_impl.change_subscription(name, jsonb) is 'What tinydev.alter_subscription does once all is checked.';

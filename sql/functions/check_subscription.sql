@@ -1,0 +1,133 @@
+create or replace function tinydev_lib.subscription_fault(field text, message text, hint text default '') returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select tinydev_lib.fault(422, 'subscription_invalid', subscription_fault.message, subscription_fault.hint, jsonb_build_object('field', subscription_fault.field)) $$;
+
+comment on function tinydev_lib.subscription_fault(text, text, text) is 'Raises TD422 subscription_invalid about one field.';
+
+create or replace function tinydev_lib.check_subscription(definition jsonb, owner name) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new      jsonb := jsonb_strip_nulls(definition);
+  v_kind     text  := definition ->> 'kind';
+  v_target   text  := trim(coalesce(definition ->> 'target', ''));
+  v_reach    jsonb := tinydev_lib.delivery_reach(definition ->> 'kind', trim(coalesce(definition ->> 'target', '')));
+  v_warnings text[] := '{}';
+  v_list     text[];
+  v_text     text;
+  v_number   bigint;
+  v_name     record;
+begin
+  if coalesce(v_new ->> 'name', '') !~ '^[a-z][a-z0-9_-]{0,62}$' then
+    perform tinydev_lib.subscription_fault('name', format('%L cannot be the name of a subscription', left(coalesce(v_new ->> 'name', ''), 100)),
+      'use 1 to 63 of a-z, 0-9, _ and -, beginning with a letter');
+  end if;
+  if v_kind is null or v_kind not in ('webhook', 'email', 'command') and not v_reach -> 'kinds' ? v_kind then
+    perform tinydev_lib.subscription_fault('kind', format('%L is no kind of subscription', coalesce(v_kind, '')), 'webhook, email or command');
+  end if;
+
+  if octet_length(v_target) > 2048 then
+    perform tinydev_lib.subscription_fault('target', 'the target is longer than 2048 bytes');
+  end if;
+  if v_kind = 'webhook' then
+    if v_target !~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:][:cntrl:]]*)?$' then
+      perform tinydev_lib.subscription_fault('target', format('%L is no URL that a webhook can go to', left(v_target, 200)),
+        'write https://host/path; what the receiver needs to know who sends is the signature, so a URL takes no user or password');
+    end if;
+    v_text := tinydev_lib.forbidden_address(v_target, array(select jsonb_array_elements_text(v_reach -> 'webhook_allow')::cidr));
+    if v_text is not null and (v_reach ->> 'servers')::integer > 0 then
+      perform tinydev_lib.fault(422, 'target_forbidden', format('webhooks may not go to %s, which is on an inner network', v_text),
+        'who runs the server allows it with TINYDEV_WEBHOOK_ALLOW, such as TINYDEV_WEBHOOK_ALLOW=127.0.0.1/32', '{"field": "target"}');
+    end if;
+    if v_target ~* '^http:' and jsonb_array_length(v_reach -> 'webhook_allow') = 0 then
+      v_warnings := v_warnings || 'without TLS a webhook goes only to networks that TINYDEV_WEBHOOK_ALLOW names: use https'::text;
+    end if;
+  elsif v_kind = 'email' then
+    v_list := array(select trim(a) from unnest(string_to_array(v_target, ',')) a where trim(a) <> '');
+    if cardinality(v_list) not between 1 and 20 then
+      perform tinydev_lib.subscription_fault('target', 'an e-mail goes to 1 to 20 addresses', 'separate them by commas');
+    end if;
+    select a into v_text from unnest(v_list) a where a !~ '^[^][:space:][:cntrl:]@<>()",;:\\[]{1,64}@[^][:space:][:cntrl:]@<>()",;:\\[]{1,255}$' limit 1;
+    if found then
+      perform tinydev_lib.subscription_fault('target', format('%L is no e-mail address', left(v_text, 200)), 'write ann@example.org, without a name; separate several by commas');
+    end if;
+    v_target := array_to_string(v_list, ', ');
+  elsif v_kind = 'command' then
+    if not v_reach -> 'commands' ? v_target or not tinydev_lib.may_run(check_subscription.owner, v_reach -> 'command_users') then
+      perform tinydev_lib.fault(422, 'command_unknown', format('there is no command %L for %I', left(v_target, 100), check_subscription.owner),
+        coalesce('there are: ' || nullif(array_to_string(array(select c from jsonb_array_elements_text(v_reach -> 'commands') c), ', '), '')
+                   || '; who runs the server says who may use which', 'who runs the server names commands in TINYDEV_COMMANDS'), '{"field": "target"}');
+    end if;
+  end if;
+  if not (v_reach ->> 'served')::boolean then
+    v_warnings := v_warnings || case
+      when (v_reach ->> 'servers')::integer = 0 then 'no server is up to deliver at the moment'
+      when v_kind = 'email' then 'no server sends e-mail at the moment: who runs one sets TINYDEV_SMTP_URL and TINYDEV_SMTP_FROM'
+      else format('no server delivers to the kind %s at the moment', v_kind) end;
+  end if;
+
+  v_list := array(select distinct regexp_replace(t, '^tinydev[.]', '') from jsonb_array_elements_text(v_new -> 'types') t order by 1);
+  select t into v_text from unnest(v_list) t where t !~ '^[a-z_.*]{1,100}$' limit 1;
+  if found then
+    perform tinydev_lib.subscription_fault('types', format('%L is no type of events', left(v_text, 100)), 'write view.refreshed or view.*');
+  end if;
+  v_new := v_new || jsonb_build_object('types', case when v_list <> '{}' then to_jsonb(v_list) end);
+  v_list := array(select distinct case when s ~ '[.*]' then s else format('%I.%s', check_subscription.owner, s) end from jsonb_array_elements_text(v_new -> 'subjects') s order by 1);
+  select s into v_text from unnest(v_list) s where length(s) > 300 or s ~ '[[:cntrl:]]' limit 1;
+  if found or cardinality(v_list) > 100 then
+    perform tinydev_lib.subscription_fault('subjects', 'there may be 100 subjects of up to 300 characters', 'write ann.prices or ann.*');
+  end if;
+  v_new := v_new || jsonb_build_object('subjects', case when v_list <> '{}' then to_jsonb(v_list) end);
+
+  v_new := v_new || jsonb_build_object('condition', tinydev_lib.check_condition(v_new ->> 'condition'));
+  if v_new ->> 'attach' <> '' then
+    select * into v_name from tinydev_lib.find_relation(v_new ->> 'attach', 'any') f;
+    if not has_table_privilege(check_subscription.owner, v_name.relation_id, 'select') then
+      perform tinydev_lib.fault(403, 'not_readable', format('%I may not read %s', check_subscription.owner, v_name.full_name), 'ask its owner to share it', '{"field": "attach"}');
+    end if;
+    v_new := v_new || jsonb_build_object('attach', v_name.full_name);
+  else
+    v_new := v_new || '{"attach": null}';
+  end if;
+
+  if v_kind = 'email' then
+    select k into v_text from jsonb_object_keys(v_new -> 'options') k where k not in ('subject', 'body', 'chart') limit 1;
+    if found then
+      perform tinydev_lib.subscription_fault('options', format('there is no option %L', v_text), 'e-mail has subject, body and chart');
+    end if;
+    if coalesce(v_new -> 'options' ->> 'chart', 'bar') <> 'bar' then
+      perform tinydev_lib.subscription_fault('options', format('there is no chart %L', v_new -> 'options' ->> 'chart'), 'bar');
+    end if;
+    if exists (select from jsonb_each_text(v_new -> 'options') o where length(o.value) > 20000) then
+      perform tinydev_lib.subscription_fault('options', 'a template may have 20,000 characters');
+    end if;
+  elsif v_new -> 'options' <> '{}' then
+    perform tinydev_lib.subscription_fault('options', format('the kind %s has no options', v_kind));
+  end if;
+  if v_kind <> 'email' and (v_new ->> 'digest_seconds')::integer > 0 then
+    perform tinydev_lib.subscription_fault('digest_seconds', format('the kind %s sends each event by itself', v_kind), 'only e-mail is collected');
+  end if;
+  if v_new ->> 'rearm' not in ('each', 'once', 'every') or (v_new ->> 'rearm' = 'every') <> (v_new ? 'rearm_seconds') then
+    perform tinydev_lib.subscription_fault('rearm', format('%L cannot be used%s', v_new ->> 'rearm', case when v_new ? 'rearm_seconds' then ' with rearm_seconds' else '' end),
+      'each event; once until recovery; every, with rearm_seconds');
+  end if;
+  for v_name in
+    select * from (values ('attach_rows', 1, 1000), ('rearm_seconds', 1, 31536000), ('digest_seconds', 0, 604800), ('timeout_seconds', 1, 300), ('pause_after_seconds', 60, 31536000)) l(field, lowest, highest)
+  loop
+    v_number := (v_new ->> v_name.field)::bigint;
+    if v_number not between v_name.lowest and v_name.highest then
+      perform tinydev_lib.subscription_fault(v_name.field, format('%s is %s; it has to be %s to %s', v_name.field, v_number, v_name.lowest, v_name.highest));
+    end if;
+  end loop;
+  if jsonb_array_length(v_new -> 'retry_seconds') > 20
+     or exists (select from jsonb_array_elements_text(v_new -> 'retry_seconds') r where r::bigint not between 1 and 604800) then
+    perform tinydev_lib.subscription_fault('retry_seconds', 'retry_seconds has up to 20 waits of 1 to 604800 seconds', 'an empty list gives up at the first failure');
+  end if;
+  return v_new || jsonb_build_object('target', v_target, 'warnings', v_warnings);
+end $$;
+
+comment on function tinydev_lib.check_subscription(jsonb, name) is
+$$Checks the definition of a subscription, gives names in full and lists sorted, and adds "warnings". Errors: TD422 subscription_invalid with
+"field", target_forbidden, command_unknown, condition_invalid; TD404 relation_not_found; TD403 not_readable.$$;

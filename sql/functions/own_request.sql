@@ -1,0 +1,45 @@
+create or replace view tinydev_lib.own_request with (security_barrier) as
+select r.role_name, r.verb, r.arguments, r.answer from tinydev_impl.request r where r.role_name = current_user
+with check option;
+
+grant insert (role_name, verb, arguments), select (answer) on tinydev_lib.own_request to tinydev_user;
+
+comment on view tinydev_lib.own_request is
+$$What verbs write to that need the owner's rights: the role in force (current_user) asks, and the answer comes back with RETURNING. See
+tinydev_lib.own_trust for why it is a view.$$;
+
+create or replace function tinydev_impl.carry_out() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  case new.verb
+    when 'create_subscription' then new.answer := tinydev_impl.put_subscription(new.role_name, new.arguments);
+    when 'alter_subscription'  then new.answer := tinydev_impl.change_subscription(new.role_name, new.arguments);
+    when 'drop_subscription'   then new.answer := tinydev_impl.remove_subscription(new.role_name, new.arguments);
+    when 'rotate_secret'       then new.answer := tinydev_impl.put_secret(new.role_name, new.arguments);
+    when 'test_subscription'   then new.answer := tinydev_impl.send_test(new.role_name, new.arguments);
+    when 'redeliver'           then new.answer := tinydev_impl.reopen(new.role_name, new.arguments);
+    when 'replay'              then new.answer := tinydev_impl.rewind(new.role_name, new.arguments);
+    when 'create_trigger'      then new.answer := tinydev_impl.put_trigger(new.role_name, new.arguments);
+    when 'drop_trigger'        then new.answer := tinydev_impl.remove_trigger(new.role_name, new.arguments);
+  end case;
+  return new;
+end $$;
+
+create or replace function tinydev_impl.forget_request() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from tinydev_impl.request r where r.request_id = new.request_id;
+  return null;
+end $$;
+
+do $$
+begin
+  if not exists (select from pg_catalog.pg_trigger where tgrelid = 'tinydev_impl.request'::pg_catalog.regclass and tgname = 't50_carry_out') then
+    create trigger t50_carry_out before insert on tinydev_impl.request for each row execute function tinydev_impl.carry_out();
+    create trigger t50_forget after insert on tinydev_impl.request for each row execute function tinydev_impl.forget_request();
+  end if;
+end $$;

@@ -1,0 +1,99 @@
+-- plpgsql keeps the plans from call to call; a generic one does for any number of rows.
+create or replace function tinydev_impl.record_deliveries(
+  p_subscription_id bigint, p_server_id uuid, p_round integer, p_position bigint, p_has_open boolean,
+  p_positions bigint[], p_lanes text[], p_types text[], p_subjects text[], p_outcomes text[], p_attempted_at timestamptz[],
+  p_status_codes integer[], p_latencies_ms integer[], p_errors text[], p_responses text[], p_retry_after_seconds integer[],
+  out next_due_at timestamptz, out open_lanes text[]
+)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'  -- a user's transaction may hold the row; the server tries again
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_subscription tinydev_impl.subscription;
+  v_delivered    boolean := 'delivered' = any (p_outcomes);
+  v_failed       boolean := 'failed' = any (p_outcomes) or 'gone' = any (p_outcomes);
+  v_pause        text;
+  v_plan         integer[];
+  v_dead         record;
+begin
+  update tinydev_impl.subscription s
+     set cursor_position   = greatest(s.cursor_position, p_position),
+         read_position     = greatest(s.read_position, p_position, (select max(p) from unnest(p_positions) p)),
+         last_delivered_at = case when v_delivered then clock_timestamp() else s.last_delivered_at end,
+         failing_since     = case when v_delivered then null when v_failed then coalesce(s.failing_since, clock_timestamp()) else s.failing_since end,
+         dead_lettered_at  = case when v_delivered then null else s.dead_lettered_at end
+   where s.subscription_id = p_subscription_id and s.holder = p_server_id and s.round = p_round
+  returning * into v_subscription;
+  if not found then
+    perform tinydev_lib.fault(409, 'lease_lost', format('another server delivers subscription %s, or it is replayed', p_subscription_id));
+  end if;
+  v_pause := case when not v_subscription.active then null
+                  when 'gone' = any (p_outcomes) then 'gone'
+                  when v_failed and v_subscription.failing_since < clock_timestamp() - make_interval(secs => v_subscription.pause_after_seconds) then 'failing' end;
+  -- One that is paused gives nothing up: it goes on where it stopped.
+  v_plan := case when v_pause is null then v_subscription.retry_seconds else v_subscription.retry_seconds || 2147483 end;
+
+  with reported as (
+    select r.*, d as old, coalesce(d.state, '') in ('pending', 'failing') as is_open, r.outcome in ('delivered', 'failed', 'gone') as is_attempt,
+           case when d.round = p_round then d.attempt_count else 0 end + case when r.outcome in ('delivered', 'failed', 'gone') then 1 else 0 end as made
+      from unnest(p_positions, p_lanes, p_types, p_subjects, p_outcomes, p_attempted_at, p_status_codes, p_latencies_ms, p_errors, p_responses, p_retry_after_seconds)
+             as r(position, lane, type, subject, outcome, attempted_at, status_code, latency_ms, error, response, retry_after)
+      left join tinydev_impl.delivery d on d.subscription_id = p_subscription_id and d.position = r.position
+  ), recorded as (
+    insert into tinydev_impl.delivery as d (subscription_id, position, round, lane, type, subject, attempt_count, state, next_attempt_at, attempts,
+                                            last_attempt_at, status_code, latency_ms, error, response)
+    select p_subscription_id, r.position, p_round, r.lane, r.type, r.subject, r.made,
+           case when r.outcome = 'delivered' then 'delivered'
+                when r.outcome = 'waiting' then case when r.is_open then (r.old).state else 'pending' end
+                when r.outcome = 'withheld' or v_plan[r.made] is null then 'dead'
+                else 'failing' end,
+           case when r.outcome in ('failed', 'gone') then tinydev_impl.retry_at(v_plan[r.made], r.retry_after)
+                when r.outcome <> 'waiting' then null
+                when r.is_open then (r.old).next_attempt_at
+                when v_subscription.digest_seconds > 0 then clock_timestamp() + make_interval(secs => v_subscription.digest_seconds) end,
+           case when (r.old).last_attempt_at is null then '[]'
+                when r.is_attempt then tinydev_impl.last_of((r.old).attempts || tinydev_impl.last_attempt(r.old), 49)
+                else (r.old).attempts end,
+           case when r.is_attempt then r.attempted_at else (r.old).last_attempt_at end,
+           case when r.is_attempt then r.status_code else (r.old).status_code end,
+           case when r.is_attempt then r.latency_ms else (r.old).latency_ms end,
+           case when r.is_attempt or r.outcome = 'withheld' then r.error else (r.old).error end,
+           case when r.is_attempt then r.response else (r.old).response end
+      from reported r
+    on conflict (subscription_id, position) do update
+      set round = excluded.round, lane = excluded.lane, attempt_count = excluded.attempt_count, state = excluded.state, next_attempt_at = excluded.next_attempt_at,
+          attempts = excluded.attempts, last_attempt_at = excluded.last_attempt_at, status_code = excluded.status_code, latency_ms = excluded.latency_ms,
+          error = excluded.error, response = excluded.response
+    returning d.position, d.type, d.subject, d.state, d.status_code, d.error
+  )
+  select r.* into v_dead from recorded r where r.state = 'dead' order by r.position limit 1;
+
+  if v_dead.position is not null and v_subscription.dead_lettered_at is null then
+    update tinydev_impl.subscription s set dead_lettered_at = clock_timestamp() where s.subscription_id = p_subscription_id;
+    insert into tinydev_impl.inbox (type, subject, workspace, actor, data)
+    values ('delivery.dead_lettered', format('%I.%s', v_subscription.role_name, v_subscription.name), v_subscription.role_name, 'tinydev_server',
+      jsonb_build_object('delivery_id', v_dead.position, 'type', 'tinydev.' || v_dead.type, 'subject', v_dead.subject, 'status_code', v_dead.status_code, 'error', v_dead.error));
+  end if;
+  if v_pause is not null then
+    perform tinydev_impl.pause_subscription(p_subscription_id, v_pause);
+  end if;
+  if p_has_open or v_failed or 'waiting' = any (p_outcomes) then
+    select min(coalesce(h.next_attempt_at, '-infinity')) into next_due_at
+      from (select distinct on (d.lane) d.next_attempt_at from tinydev_impl.delivery d
+             where d.subscription_id = p_subscription_id and d.state in ('pending', 'failing') order by d.lane, d.position) h;
+    open_lanes := array(select distinct l from unnest(p_lanes) l
+                         where exists (select from tinydev_impl.delivery d
+                                        where d.subscription_id = p_subscription_id and d.lane = l and d.state in ('pending', 'failing')));
+  end if;
+end $$;
+
+comment on function tinydev_impl.record_deliveries(bigint, uuid, integer, bigint, boolean, bigint[], text[], text[], text[], text[], timestamptz[],
+  integer[], integer[], text[], text[], integer[]) is
+$$Writes down how attempts ended, and moves the subscription's cursor to p_position: up to there each event was passed over or has its row.
+Outcomes are delivered, failed, gone (the target wants no more), waiting (not tried: an earlier one of its lane is open, or it is collected),
+withheld (its owner may not see it, or it is gone). The retry plan decides when a failed one is tried again, or that it is dead.
+With p_has_open, or where one is open now, answers when the next one is due, and which of p_lanes have open ones.
+Errors: TD409 lease_lost, and then nothing is written.$$;

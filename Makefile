@@ -52,12 +52,12 @@ check: lint race ## all that has to pass before a change goes in
 lint: ## vet, gofmt, staticcheck
 	@deploy/setup --go
 	@go vet ./...
-	@unformatted=$$(gofmt -l cmd pkg sql integration); \
+	@unformatted=$$(gofmt -l cmd pkg sql integration docs); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	@go run $(STATICCHECK) ./...
 
 fmt: ## format the Go sources
-	@gofmt -w cmd pkg sql integration
+	@gofmt -w cmd pkg sql integration docs
 
 race: build ## all tests with the race detector; needs gcc
 	@command -v $${CC:-gcc} >/dev/null || { echo "the race detector needs a C compiler: install gcc"; exit 1; }

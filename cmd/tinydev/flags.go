@@ -21,7 +21,8 @@ const variableAnnotation = "variable"
 // Settings that groups of commands take as flags.
 var (
 	serverSettings = []string{"data-dir", "listen", "user", "tls-cert", "tls-key", "hosts", "insecure-listen",
-		"max-upload-bytes", "max-spool-bytes", "max-cell-bytes", "max-sessions", "max-sessions-per-user", "event-retention", "log-level", "log-format"}
+		"max-upload-bytes", "max-spool-bytes", "max-cell-bytes", "max-sessions", "max-sessions-per-user", "max-streams", "max-streams-per-token",
+		"event-retention", "log-level", "log-format"}
 	clientSettings = []string{"data-dir", "url", "token"}
 )
 

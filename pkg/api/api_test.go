@@ -40,6 +40,7 @@ type harness struct {
 	tokens map[string]string
 	log    *record
 	down   atomic.Bool // makes /readyz say so
+	stop   func()      // the relay, as a server that stops does
 }
 
 // start serves db; with sets further options.
@@ -61,9 +62,11 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	h.relay = relay.New(pool, log)
 	relayed := make(chan struct{})
+	relaying, stop := context.WithCancel(ctx)
+	h.stop = stop
 	go func() {
 		defer close(relayed)
-		if err := h.relay.Run(ctx); err != nil {
+		if err := h.relay.Run(relaying); err != nil {
 			t.Errorf("relay: %v", err)
 		}
 	}()

@@ -39,8 +39,12 @@ type Options struct {
 	MaxCellBytes int
 	// StallLimit is how long one read or write may wait for a client; 0 is 30 s.
 	StallLimit time.Duration
-	// RecheckEvery is how often an open stream asks whether its token is still good; 0 is 25 s.
+	// RecheckEvery is how often it is asked of an open stream whether its token is still good; 0 is 25 s.
 	RecheckEvery time.Duration
+	// HeartbeatEvery is how often a stream tells that it lives and where the log is; 0 is 15 s.
+	HeartbeatEvery time.Duration
+	// MaxStreams limits the open streams, and MaxStreamsPerToken those of one token or page session; 0 is 20,000 and 100.
+	MaxStreams, MaxStreamsPerToken int
 	// Ready says why the server is not ready; nil when it is.
 	Ready func(context.Context) error
 }
@@ -60,7 +64,7 @@ type Service struct {
 	cell    int
 	stall   time.Duration
 	ready   func(context.Context) error
-	streams streams
+	streams *streams
 	huma    huma.API
 	openapi []byte
 }
@@ -68,13 +72,9 @@ type Service struct {
 // New makes the API with all its routes.
 func New(o Options) (*Service, error) {
 	s := &Service{Echo: echo.New(), control: o.Control, loader: o.Loader, relay: o.Relay, auth: o.Auth, metrics: o.Metrics, log: o.Logger,
-		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit,
-		streams: streams{recheck: o.RecheckEvery, open: map[string]int{}}}
+		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit, streams: newStreams(o)}
 	if s.stall == 0 {
 		s.stall = defaultStall
-	}
-	if s.streams.recheck == 0 {
-		s.streams.recheck = defaultRecheck
 	}
 	e := s.Echo
 	e.HideBanner, e.HidePort = true, true

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,6 +59,16 @@ func (s *stream) frame() map[string]string {
 	return nil
 }
 
+// number reads a field that is one.
+func number(t testing.TB, field string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(field, 10, 64)
+	if err != nil {
+		t.Fatalf("%q is no number", field)
+	}
+	return n
+}
+
 // event gives the next frame that has data.
 func (s *stream) event() map[string]string {
 	s.t.Helper()
@@ -91,7 +102,7 @@ func TestStreamResumes(t *testing.T) {
 		t.Errorf("%v", s.resp.Header)
 	}
 	first := s.frame()
-	if first["retry"] != "2000" || first["id"] != strconv.FormatInt(h.relay.Head(), 10) || first["data"] != "" {
+	if retry := number(t, first["retry"]); retry < 1000 || retry > 5000 || first["id"] != strconv.FormatInt(h.relay.Head(), 10) || first["data"] != "" {
 		t.Errorf("the stream begins with %v", first)
 	}
 	h.happen(pgtest.Bob, "hidden")
@@ -122,6 +133,165 @@ func TestStreamResumes(t *testing.T) {
 	if bad.status != 422 || bad.problem(t).Code != "position_invalid" {
 		t.Errorf("%d %s", bad.status, bad.body)
 	}
+}
+
+// TestHeartbeat holds that a stream whose filter lets nothing through is told how far it is, and that what it is told is never beyond an
+// event that comes later.
+func TestHeartbeat(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(o *api.Options) { o.HeartbeatEvery = time.Millisecond })
+	ctx := context.Background()
+	const n = 5000
+	idle, all := h.stream(pgtest.Ann, "?after=0&subject=none.*"), h.stream(pgtest.Ann, "?after=0")
+	some := h.stream(pgtest.Ann, "?after=0&type=table.loaded")
+	conn := h.db.Superuser()
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() {
+		for i := range 50 { // so that they come beside the heartbeats
+			_, err := conn.Exec(ctx, `insert into tinydev_impl.inbox (type, subject, workspace, actor)
+				select case when i % 10 = 0 then 'table.loaded' else 'table.shared' end, '"Ann".t', 'Ann', 'Ann' from generate_series($1::int + 1, $1 + $2) i`, i*n/50, n/50)
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for name, stream := range map[string]struct {
+		*stream
+		events int
+	}{"idle": {idle, 0}, "all": {all, n}, "some": {some, n / 10}} {
+		last, events := int64(0), 0
+		for last < n {
+			f := stream.frame()
+			if f == nil {
+				t.Fatalf("%s: the stream ended: %v", name, stream.lines.Err())
+			}
+			id := number(t, f["id"])
+			switch {
+			case f["data"] != "" && id <= last && events > 0:
+				t.Fatalf("%s: event %d came after %d was told", name, id, last)
+			case f["data"] != "":
+				events++
+			case f[""] != "":
+				if head := number(t, strings.TrimPrefix(f[""], "head ")); head < id {
+					t.Fatalf("%s: the head %d is before %d", name, head, id)
+				}
+			}
+			last = max(last, id)
+		}
+		if events != stream.events {
+			t.Errorf("%s: %d events came, want %d", name, events, stream.events)
+		}
+	}
+}
+
+// TestStreamResets holds that a stream says when it cannot begin where it was asked to.
+func TestStreamResets(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for i := range 5 {
+		h.happen(pgtest.Ann, fmt.Sprintf("t%d", i))
+	}
+	pgtest.Eventually(t, 10*time.Second, "the events are placed", func() bool { return h.relay.Head() == 5 })
+	_, err := h.db.Superuser().Exec(context.Background(), `with gone as (delete from tinydev_impl.event where position < 4)
+		update tinydev_impl.event_partition set position_from = 4 where position_from = 1`)
+	check(t, err)
+
+	for _, s := range []*stream{h.stream(pgtest.Ann, "?after=1"), h.stream(pgtest.Ann, "", header("Last-Event-ID", "1"))} {
+		if f := s.frame(); f["event"] != "reset" || f["data"] != `{"oldest":4,"head":5,"asked":1}` || f["id"] != "3" || f["retry"] == "" {
+			t.Errorf("the stream begins with %v", f)
+		}
+		for _, want := range []string{"4", "5"} {
+			if f := s.event(); f["id"] != want {
+				t.Errorf("%s came instead of %s", f["id"], want)
+			}
+		}
+	}
+	if f := h.stream(pgtest.Ann, "?after=3").frame(); f["event"] != "" || f["id"] != "3" {
+		t.Errorf("nothing is missing after 3, and the stream begins with %v", f)
+	}
+	for after, want := range map[string]string{"1": `"reset":true`, "3": `"next":5,"head":5}`} {
+		if got := h.call(pgtest.Ann, "GET", "/v1/events?after="+after, ""); !strings.Contains(got.body, want) || !strings.Contains(got.body, `"id":"4"`) {
+			t.Errorf("after %s: %s", after, got.body)
+		}
+	}
+
+	// Beyond the log: refused to who wrote it, while a client that goes on by itself is told, and goes on.
+	if got := h.call(pgtest.Ann, "GET", "/v1/events/stream?after=9", ""); got.status != 409 || got.problem(t).Code != "position_ahead" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	s := h.stream(pgtest.Ann, "", header("Last-Event-ID", "9"))
+	if f := s.frame(); f["event"] != "reset" || f["data"] != `{"oldest":4,"head":5,"asked":9}` || f["id"] != "5" {
+		t.Errorf("the stream begins with %v", f)
+	}
+	h.happen(pgtest.Ann, "later")
+	if f := s.event(); f["id"] != "6" {
+		t.Errorf("after the reset came %v", f)
+	}
+}
+
+// TestRetries holds that clients are told to come back at different times, and later when the server stops.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	const n = 20
+	told, streams := map[string]bool{}, []*stream{}
+	for range n {
+		s := h.stream(pgtest.Ann, "")
+		streams = append(streams, s)
+		retry := s.frame()["retry"]
+		if ms := number(t, retry); ms < 1000 || ms > 5000 {
+			t.Errorf("told to wait %s ms", retry)
+		}
+		told[retry] = true
+	}
+	h.stop()
+	stopping := map[string]bool{}
+	for _, s := range streams {
+		f := s.frame()
+		if ms := number(t, f["retry"]); ms < 3000 || ms > 3000+4000+2*n || !strings.HasPrefix(f[""], "ended stream_ended: ") {
+			t.Errorf("the stream ended with %v", f)
+		}
+		stopping[f["retry"]] = true
+	}
+	if len(told) < n/2 || len(stopping) < n/2 {
+		t.Errorf("all come back at the same times: %v, and then %v", told, stopping)
+	}
+}
+
+// TestStreamLimits holds that the limit of streams is of each token and page session, and that there is one for the server.
+func TestStreamLimits(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(o *api.Options) { o.MaxStreamsPerToken, o.MaxStreams = 2, 5 })
+	h.make(pgtest.Ann, `{"name":"second"}`)
+	opened := h.call("", "GET", "/?code="+h.auth.NewCode(pgtest.Ann), "")
+	cookie := strings.Split(opened.header.Get("Set-Cookie"), ";")[0]
+	page := func(r *http.Request) {
+		r.Header.Del("Authorization")
+		r.Header.Set("Cookie", cookie)
+	}
+	refused := func(says, role string, edits ...func(*http.Request)) {
+		t.Helper()
+		got := h.call(role, "GET", "/v1/events/stream", "", edits...)
+		if got.status != 429 || got.problem(t).Code != "streams_limit" || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, says) {
+			t.Errorf("%d %s %v", got.status, got.body, got.header)
+		}
+	}
+	first := h.stream(pgtest.Ann, "")
+	h.stream(pgtest.Ann, "")
+	refused("this token follows 2 streams", pgtest.Ann)
+	h.stream("second", "")
+	h.stream(pgtest.Ann, "", page)
+	h.stream(pgtest.Ann, "", page)
+	refused("5 streams of events are open", "second")
+	first.close()
+	pgtest.Eventually(t, 10*time.Second, "a stream has ended", func() bool { return h.relay.Subscribers() == 4 })
+	refused("this token follows 2 streams", pgtest.Ann, page)
+	pgtest.Eventually(t, 10*time.Second, "there is room again", func() bool {
+		s := h.stream("second", "")
+		defer s.close()
+		return s.resp.StatusCode == 200
+	})
 }
 
 func TestManyStreams(t *testing.T) {

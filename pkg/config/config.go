@@ -61,6 +61,8 @@ type Config struct {
 	MaxCellBytes       Size  `split_words:"true" default:"16MiB" help:"largest cell of a file, up to 256MiB"`
 	MaxSessions        Count `split_words:"true" default:"32" help:"connections to PostgreSQL for users' requests, idle ones among them"`
 	MaxSessionsPerUser Count `split_words:"true" default:"8" help:"of them for one user"`
+	MaxStreams         Count `split_words:"true" default:"20000" help:"open streams of events; each takes a file descriptor"`
+	MaxStreamsPerToken Count `split_words:"true" default:"100" help:"of them for one token or page session"`
 	EventRetention     Age   `split_words:"true" help:"how long events are kept, such as 90d; empty leaves what the database has"`
 
 	LogLevel  string `split_words:"true" default:"info" help:"debug, info, warn or error"`

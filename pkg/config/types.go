@@ -162,8 +162,8 @@ type Count int
 // Decode implements envconfig.Decoder.
 func (c *Count) Decode(text string) error {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > 10_000 {
-		return errors.New("write a whole number from 1 to 10000")
+	if err != nil || n < 1 || n > 1_000_000 {
+		return errors.New("write a whole number from 1 to 1000000")
 	}
 	*c = Count(n)
 	return nil

@@ -18,6 +18,7 @@ type EventPage struct {
 	Events []json.RawMessage `json:"events" doc:"CloudEvents 1.0, oldest first"`
 	Next   int64             `json:"next" doc:"ask again with after=next; nothing is lost and nothing comes twice"`
 	Head   int64             `json:"head" doc:"position of the newest event; while next is less there may be more"`
+	Reset  bool              `json:"reset,omitempty" doc:"events after the position that was asked for are not kept any more"`
 }
 
 // LatestEvents gives the newest events, up to limit (1..1000), that the user may see and that fit, oldest first, from the last 100,000
@@ -42,7 +43,7 @@ func (u *User) ReadEvents(ctx context.Context, after int64, limit int, filter Ev
 		return page, err
 	}
 	defer session.Release()
-	err = session.QueryRow(ctx, "select events, next, head from tinydev.read_events($1, $2, $3, $4)", after, limit, filter.Types, filter.Subjects).
-		Scan(&page.Events, &page.Next, &page.Head)
+	err = session.QueryRow(ctx, "select r.events, r.next, r.head, $1 < h.oldest - 1 from tinydev.read_events($1, $2, $3, $4) r, tinydev.event_head() h",
+		after, limit, filter.Types, filter.Subjects).Scan(&page.Events, &page.Next, &page.Head, &page.Reset)
 	return page, postgres.Fault(err, "")
 }

@@ -6,20 +6,26 @@ import "strings"
 type Filter struct {
 	Types    []string // with or without the prefix "tinydev."
 	Subjects []string // workspace.name
+	// Tested is a subscription, workspace.name, whose own subscription.tested passes whatever else is chosen; "" is none.
+	Tested string
 }
 
-type matcher struct{ types, subjects []string }
+type matcher struct {
+	types, subjects []string
+	tested          string
+}
 
 func (f Filter) compile() matcher {
-	m := matcher{subjects: f.Subjects}
+	m := matcher{subjects: f.Subjects, tested: f.Tested}
 	for _, t := range f.Types {
 		m.types = append(m.types, strings.TrimPrefix(t, "tinydev."))
 	}
 	return m
 }
 
-func (m matcher) matches(e *Event) bool {
-	return matchesAny(m.types, e.Type) && matchesAny(m.subjects, e.Subject)
+func (m *matcher) matches(e *Event) bool {
+	return matchesAny(m.types, e.Type) && matchesAny(m.subjects, e.Subject) ||
+		m.tested != "" && e.Type == "subscription.tested" && e.Subject == m.tested
 }
 
 func matchesAny(patterns []string, s string) bool {

@@ -232,6 +232,7 @@ func (r *Relay) work(ctx context.Context, conn *pgconn.PgConn) (more bool, err e
 	if err := pipeline.Flush(); err != nil {
 		return false, fmt.Errorf("send: %w", err)
 	}
+	before := r.Head()
 	err = results(pipeline, func(row [][]byte) error {
 		head, headErr := strconv.ParseInt(string(row[0]), 10, 64)
 		placed, placedErr := strconv.ParseInt(string(row[1]), 10, 64)
@@ -243,6 +244,11 @@ func (r *Relay) work(ctx context.Context, conn *pgconn.PgConn) (more bool, err e
 	if err != nil {
 		// A new connection tries again, after a pause.
 		return false, fmt.Errorf("place events: %w", err)
+	}
+	if r.Head() < before {
+		// Subscribers are at positions that the log will reach again; who comes back is told so.
+		r.endAll("", logRestored())
+		return false, fmt.Errorf("the log was restored: it ends at %d, and ended at %d before", r.Head(), before)
 	}
 	for _, f := range feeds {
 		var events []*Event

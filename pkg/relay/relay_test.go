@@ -300,3 +300,165 @@ func TestMatchAgreesWithSQL(t *testing.T) {
 		}
 	}
 }
+
+// rest takes what waits in s and gives the positions.
+func rest(s *relay.Subscription) (positions []int64) {
+	for {
+		select {
+		case e, ok := <-s.Events():
+			if !ok {
+				return positions
+			}
+			positions = append(positions, e.Position)
+		default:
+			return positions
+		}
+	}
+}
+
+// TestLookedAt holds that the position up to which all was looked at moves on with the log where nothing passes the filter, and that no
+// event comes after it was taken as a cursor.
+func TestLookedAt(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	ann := db.Conn(pgtest.Ann)
+	idle := subscribe(t, r, pgtest.Ann, -1, relay.Filter{Subjects: []string{"none.*"}})
+	emit(t, ann, `"Ann".v`, 1, 30)
+	pgtest.Eventually(t, 20*time.Second, "an idle subscription looks at all", func() bool { return idle.LookedAt() == 30 })
+	if got := rest(idle); got != nil {
+		t.Errorf("the filter let %v through", got)
+	}
+
+	every := subscribe(t, r, pgtest.Ann, 0, relay.Filter{})
+	rare := subscribe(t, r, pgtest.Ann, 0, relay.Filter{Subjects: []string{"*.rare"}})
+	pgtest.Eventually(t, 20*time.Second, "a late subscription catches up", func() bool { return every.LookedAt() == 30 && rare.LookedAt() == 30 })
+	if got := rest(every); len(got) != 30 {
+		t.Errorf("%d events came", len(got))
+	}
+	// More than fits, so that subscriptions go from the feed to the log and back.
+	const n = 3000
+	_, err := ann.Exec(context.Background(), `select tinydev.record_event('test.happened', null, case when i % 700 = 0 then '"Ann".rare' else '"Ann".v' end,
+		pg_catalog.jsonb_build_object('n', i)) from generate_series(1, $1) i`, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*relay.Subscription{every, rare} {
+		last, count := int64(30), 0
+		pgtest.Eventually(t, 20*time.Second, "all is looked at", func() bool {
+			cursor := s.LookedAt()
+			for _, position := range rest(s) {
+				if position <= last {
+					t.Fatalf("position %d came after the cursor %d", position, last)
+				}
+				last, count = position, count+1
+			}
+			if cursor < s.Start() || cursor > 30+n {
+				t.Fatalf("the cursor is %d", cursor)
+			}
+			last = max(last, cursor)
+			return cursor == 30+n
+		})
+		if want := map[*relay.Subscription]int{every: n, rare: n / 700}[s]; count != want {
+			t.Errorf("%d events came, want %d", count, want)
+		}
+	}
+}
+
+// TestTestedPasses holds that a subscription gets its own test whatever it filters, and no other's.
+func TestTestedPasses(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	s := subscribe(t, r, pgtest.Admin, -1, relay.Filter{Types: []string{"view.failed"}, Subjects: []string{"bob.*"}, Tested: `"Ann".hook`})
+	_, err := db.Superuser().Exec(context.Background(), `insert into tinydev_impl.inbox (type, subject, workspace, actor) values
+		('subscription.tested', '"Ann".other', 'Ann', 'Ann'), ('subscription.paused', '"Ann".hook', 'Ann', 'Ann'), ('subscription.tested', '"Ann".hook', 'Ann', 'Ann'),
+		('view.failed', '"Ann".v', 'Ann', 'Ann'), ('view.failed', 'bob.v', 'bob', 'bob')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`subscription.tested "Ann".hook`, "view.failed bob.v"} {
+		if e := next(t, s); e.Type+" "+e.Subject != want {
+			t.Errorf("%s %s came, want %s", e.Type, e.Subject, want)
+		}
+	}
+}
+
+// TestReset holds that who asks for what is not kept any more begins with the oldest, and who was ahead of a restored log at its end.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	ctx, super := context.Background(), db.Superuser()
+	emit(t, db.Conn(pgtest.Ann), `"Ann".v`, 1, 5)
+	pgtest.Eventually(t, 20*time.Second, "all is placed", func() bool { return r.Head() == 5 })
+	if s := subscribe(t, r, pgtest.Ann, 0, relay.Filter{}); s.Reset() != nil || s.Start() != 0 {
+		t.Errorf("from the beginning: %+v, after %d", s.Reset(), s.Start())
+	}
+	for _, sql := range []string{"delete from tinydev_impl.event where position < 4",
+		"update tinydev_impl.event_partition set position_from = 4 where position_from = (select min(position_from) from tinydev_impl.event_partition)"} {
+		if _, err := super.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := subscribe(t, r, pgtest.Ann, 1, relay.Filter{})
+	if got := s.Reset(); got == nil || *got != (relay.Reset{Oldest: 4, Head: 5, Asked: 1}) || s.Start() != 3 {
+		t.Errorf("after 1: %+v, after %d", got, s.Start())
+	}
+	if e := next(t, s); e.Position != 4 {
+		t.Errorf("the oldest is %d", e.Position)
+	}
+	if s := subscribe(t, r, pgtest.Ann, 3, relay.Filter{}); s.Reset() != nil {
+		t.Errorf("nothing is missing after 3: %+v", s.Reset())
+	}
+	s, err := r.Resume(ctx, pgtest.Ann, 99, relay.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := s.Reset(); got == nil || *got != (relay.Reset{Oldest: 4, Head: 5, Asked: 99}) || s.Start() != 5 {
+		t.Errorf("after 99: %+v, after %d", got, s.Start())
+	}
+	emit(t, db.Conn(pgtest.Ann), `"Ann".v`, 6, 1)
+	if e := next(t, s); e.Position != 6 {
+		t.Errorf("after the reset came %d", e.Position)
+	}
+}
+
+// TestRestoredLog puts the log back under a running relay: its subscriptions end, for they are at positions that will come again.
+func TestRestoredLog(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	ctx, super, ann := context.Background(), db.Superuser(), db.Conn(pgtest.Ann)
+	s := subscribe(t, r, pgtest.Ann, 0, relay.Filter{})
+	emit(t, ann, `"Ann".v`, 1, 5)
+	for range 5 {
+		next(t, s)
+	}
+	if _, err := super.Exec(ctx, "with gone as (delete from tinydev_impl.event where position > 2) update tinydev_impl.head set position = 2"); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, ann, `"Ann".v`, 6, 1)
+	pgtest.Eventually(t, 20*time.Second, "the subscription ends", func() bool {
+		select {
+		case _, open := <-s.Events():
+			return !open
+		default:
+			return false
+		}
+	})
+	if fault.CodeOf(s.Err()) != "stream_ended" {
+		t.Errorf("it ended with %v", s.Err())
+	}
+	pgtest.Eventually(t, 20*time.Second, "the relay goes on", func() bool { return r.Ready() && r.Head() == 3 })
+	again, err := r.Resume(ctx, pgtest.Ann, 5, relay.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	emit(t, ann, `"Ann".v`, 7, 1)
+	if e := next(t, again); e.Position != 4 || number(t, e) != 7 {
+		t.Errorf("then came %s", e.JSON)
+	}
+}

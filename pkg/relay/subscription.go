@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
@@ -27,11 +28,30 @@ type Subscription struct {
 	once   sync.Once
 	err    error // set before closed is closed
 	start  int64
-	cursor int64 // all up to here was sent or passed over; the owner's
+	reset  *Reset
+	cursor atomic.Int64 // all up to here was sent or passed over; written by the owner
+}
+
+// Reset says that a subscription could not begin where it was asked to.
+type Reset struct {
+	Oldest int64 `json:"oldest"` // position of the oldest event that may still be there
+	Head   int64 `json:"head"`   // position of the newest
+	Asked  int64 `json:"asked"`  // position after which to begin
 }
 
 // Start gives the position after which the subscription began.
 func (s *Subscription) Start() int64 { return s.start }
+
+// Reset is nil when the subscription began where it was asked to. Otherwise events may be missing before Start: those that are not
+// kept any more, or, where Asked is beyond Head, those of a log that was restored.
+func (s *Subscription) Reset() *Reset { return s.reset }
+
+// LookedAt gives the position up to which every event was looked at and either does not pass the filter or was put into Events. It moves on
+// with the log also when nothing passes the filter.
+//
+// It is a cursor once Events was found empty after it was read, in this order: then all up to it was taken. Before that what is still
+// in Events may lie below it.
+func (s *Subscription) LookedAt() int64 { return s.cursor.Load() }
 
 // Events gives the events in order, without holes and without repeats; it is closed when the subscription ends.
 func (s *Subscription) Events() <-chan *Event { return s.events }
@@ -57,25 +77,39 @@ func (s *Subscription) end(err error) {
 	})
 }
 
-// Subscribe starts a stream for role after a position; -1 starts at the head, that is, with what comes next.
+// Subscribe starts a stream for role after a position; -1 starts at the head, that is, with what comes next. A position before what the
+// log still holds starts with the oldest, and is a Reset.
 // Errors: forbidden not_a_user; conflict position_ahead when the log does not reach so far; unavailable stream_ended when the
 // relay does not run.
 func (r *Relay) Subscribe(ctx context.Context, role string, after int64, filter Filter) (*Subscription, error) {
-	if _, err := r.pool.Exec(ctx, "select tinydev_impl.require_session($1)", role); err != nil {
+	return r.subscribe(ctx, role, after, filter, false)
+}
+
+// Resume is Subscribe for who had read the log up to a position: where the log, restored, does not reach so far it starts at the head,
+// and is a Reset. Errors: those of Subscribe without position_ahead.
+func (r *Relay) Resume(ctx context.Context, role string, after int64, filter Filter) (*Subscription, error) {
+	return r.subscribe(ctx, role, after, filter, true)
+}
+
+func (r *Relay) subscribe(ctx context.Context, role string, after int64, filter Filter, resume bool) (*Subscription, error) {
+	var head, oldest int64
+	err := r.pool.QueryRow(ctx, "select h.head, h.oldest from tinydev_impl.require_session($1), tinydev.event_head() h", role).Scan(&head, &oldest)
+	if err != nil {
 		return nil, postgres.Fault(err, "")
 	}
-	var head int64
-	if err := r.pool.QueryRow(ctx, "select head from tinydev.event_head()").Scan(&head); err != nil {
-		return nil, postgres.Fault(err, "")
-	}
-	if after > head {
+	s := &Subscription{relay: r, match: filter.compile(), events: make(chan *Event, buffered), closed: make(chan struct{}), start: after}
+	switch {
+	case after < 0:
+		s.start = head
+	case after > head && !resume:
 		return nil, fault.New(fault.Conflict, "position_ahead", "the log ends at %d, before position %d", head, after).
 			WithHint("the position is of another log, or of one that was restored: start again without one").With("head", head)
+	case after > head:
+		s.start, s.reset = head, &Reset{oldest, head, after}
+	case after < oldest-1:
+		s.start, s.reset = oldest-1, &Reset{oldest, head, after}
 	}
-	if after < 0 {
-		after = head
-	}
-	s := &Subscription{relay: r, match: filter.compile(), events: make(chan *Event, buffered), closed: make(chan struct{}), start: after, cursor: after}
+	s.cursor.Store(s.start)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx == nil {
@@ -98,6 +132,10 @@ func (r *Relay) Subscribe(ctx context.Context, role string, after int64, filter 
 
 func streamEnded() error {
 	return fault.New(fault.Unavailable, "stream_ended", "the server is stopping").WithHint("reconnect with Last-Event-ID").Because(errEnded)
+}
+
+func logRestored() error {
+	return fault.New(fault.Unavailable, "stream_ended", "the log was restored to an earlier state").WithHint("reconnect with Last-Event-ID")
 }
 
 // leave takes s out of its feed, and the feed out when s was its last.
@@ -144,7 +182,7 @@ func (s *Subscription) catchUp(ctx context.Context) {
 			return
 		case s.relay.reads <- struct{}{}:
 		}
-		events, upTo, err := s.relay.read(ctx, s.feed.role, s.cursor)
+		events, upTo, err := s.relay.read(ctx, s.feed.role, s.cursor.Load())
 		<-s.relay.reads
 		if err != nil {
 			s.relay.log.Debug("a subscriber cannot read on, trying again", "role", s.feed.role, "error", err)
@@ -165,7 +203,7 @@ func (s *Subscription) catchUp(ctx context.Context) {
 				return
 			}
 		}
-		s.cursor = upTo
+		s.cursor.Store(upTo)
 	}
 }
 
@@ -178,7 +216,7 @@ func (s *Subscription) join() bool {
 		return false
 	default:
 	}
-	if s.cursor < s.feed.cursor {
+	if s.cursor.Load() < s.feed.cursor {
 		return false
 	}
 	s.feed.live[s] = struct{}{}
@@ -211,20 +249,22 @@ func (f *feed) give(events []*Event, upTo int64) int64 {
 
 // send gives events to a live subscriber. One whose buffer is full reads on from the log by itself. f.mu is held.
 func (f *feed) send(s *Subscription, events []*Event) {
+	cursor := s.cursor.Load()
 	for _, e := range events {
-		if e.Position <= s.cursor || !s.match.matches(e) {
+		if e.Position <= cursor || !s.match.matches(e) {
 			continue
 		}
 		select {
 		case s.events <- e:
-			s.cursor = e.Position
 		default:
-			s.cursor = e.Position - 1
+			s.cursor.Store(e.Position - 1)
 			delete(f.live, s)
 			f.relay.done.Add(1)
 			go s.catchUp(f.ctx)
 			return
 		}
 	}
-	s.cursor = max(s.cursor, f.cursor)
+	if f.cursor > cursor {
+		s.cursor.Store(f.cursor)
+	}
 }

@@ -175,7 +175,8 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 		MaxUploadBytes: int64(s.cfg.MaxUploadBytes), MaxSpoolBytes: int64(s.cfg.MaxSpoolBytes)}
 	verbs := control.New(s.sessions)
 	s.api, err = api.New(api.Options{Control: verbs, Loader: loader, Relay: s.relay, Auth: s.auth, Metrics: s.metrics, Logger: s.log, Version: Version,
-		Listen: s.listener.Addr().String(), Hosts: s.hosts(), MaxCellBytes: int(s.cfg.MaxCellBytes), Ready: s.ready})
+		Listen: s.listener.Addr().String(), Hosts: s.hosts(), MaxCellBytes: int(s.cfg.MaxCellBytes), Ready: s.ready,
+		MaxStreams: int(s.cfg.MaxStreams), MaxStreamsPerToken: int(s.cfg.MaxStreamsPerToken)})
 	if err != nil {
 		return err
 	}

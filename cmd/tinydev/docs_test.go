@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/config"
+	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -47,6 +50,112 @@ func TestConfigurationGolden(t *testing.T) {
 		}
 	} else if text != string(old) {
 		t.Errorf("the variables or flags changed; make golden rewrites %s:\n%s\n%s", page, settings, others)
+	}
+}
+
+// TestEventTypesGolden holds the tables of docs/events.md to the catalogue of event types.
+func TestEventTypesGolden(t *testing.T) {
+	const page = "../../docs/events.md"
+	old, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, fields := "| type | when | seen by |\n|---|---|---|\n", "| type | field | is | meaning |\n|---|---|---|---|\n"
+	for _, e := range control.EventTypes() {
+		name := strings.TrimPrefix(e.Type, "tinydev.")
+		types += fmt.Sprintf("| `%s` | %s | %s |\n", name, cell(e.When), e.SeenBy)
+		var data dataSchema
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range data.lines("", e.Private) {
+			fields += "| `" + name + "` " + line + "\n"
+		}
+	}
+	text := between(t, string(old), "<!-- event types: written by make golden -->\n", types)
+	text = between(t, text, "<!-- event data: written by make golden -->\n", fields)
+	if *update {
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if text != string(old) {
+		t.Errorf("event_types.json changed; make golden rewrites %s:\n%s\n%s", page, types, fields)
+	}
+}
+
+// dataSchema is what is used of JSON Schema to describe the data of events.
+type dataSchema struct {
+	Type        any // a word or several
+	Format      string
+	Description string
+	Enum        []any
+	Const       any
+	Items       *dataSchema
+	Properties  map[string]*dataSchema
+}
+
+// lines gives the rows of a table, without their first cell, one for each field, those of an array's objects too.
+func (s *dataSchema) lines(path string, private []string) []string {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		field, note := s.Properties[name], ""
+		if slices.Contains(private, name) {
+			note = "*private*: "
+		}
+		lines = append(lines, fmt.Sprintf("| `%s` | %s | %s |", path+name, field.words(), note+cell(field.Description)))
+		if field.Items != nil {
+			lines = append(lines, field.Items.lines(path+name+"[].", nil)...)
+		}
+	}
+	return lines
+}
+
+// words says what a field is.
+func (s *dataSchema) words() string {
+	list := s.Enum
+	if s.Const != nil {
+		list = []any{s.Const}
+	}
+	var words []string
+	for _, one := range list {
+		words = append(words, fmt.Sprintf("`%v`", one))
+	}
+	if len(words) > 0 {
+		return strings.Join(words, ", ")
+	}
+	types, several := s.Type.([]any)
+	if !several {
+		types = []any{s.Type}
+	}
+	for _, one := range types {
+		word := fmt.Sprint(one)
+		if word == "string" && s.Format == "date-time" {
+			word = "time"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " or ")
+}
+
+// TestEventExamples holds the code of docs/events.md to the programs that are tested.
+func TestEventExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"go": "verify/verify.go", "python": "verify.py", "js": "verify.mjs", "sh": "verify.sh"}
+	for _, m := range regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+		program, err := os.ReadFile(filepath.Join("../../docs/examples", files[m[1]]))
+		if err != nil {
+			t.Fatalf("code in %s: %v", m[1], err)
+		}
+		if !strings.Contains(string(program), m[2]) {
+			t.Errorf("docs/examples/%s does not have this, which docs/events.md has of it:\n%s", files[m[1]], m[2])
+		}
+		delete(files, m[1])
+	}
+	for _, file := range files {
+		t.Errorf("docs/events.md shows nothing of docs/examples/%s", file)
 	}
 }
 

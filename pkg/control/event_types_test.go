@@ -28,7 +28,8 @@ import (
 type eventType struct {
 	control.EventType
 	schema *jsonschema.Schema
-	fields map[string]bool // of the data, and whether an owner got one
+	fields map[string]bool // of the data, and whether the owner got one
+	shown  map[string]bool // those that others got
 }
 
 // catalogue reads the types of events.
@@ -42,10 +43,10 @@ func catalogue(t *testing.T) map[string]*eventType {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := compiler.AddResource(listed.Type, document); err != nil {
+		if err := compiler.AddResource("urn:"+listed.Type, document); err != nil {
 			t.Fatal(err)
 		}
-		entry := &eventType{listed, must[*jsonschema.Schema](t)(compiler.Compile(listed.Type)), map[string]bool{}}
+		entry := &eventType{listed, must[*jsonschema.Schema](t)(compiler.Compile("urn:" + listed.Type)), map[string]bool{}, map[string]bool{}}
 		for field, schema := range entry.schema.Properties {
 			entry.fields[field] = false
 			if schema.Description == "" {
@@ -77,7 +78,10 @@ func (e *eventType) hold(t *testing.T, reader string, data json.RawMessage, owns
 		}
 		if owns {
 			e.fields[field] = true
-		} else if slices.Contains(e.Private, field) && (field != "to" || !slices.Contains([]any{reader, control.Everyone}, fields[field])) {
+			continue
+		}
+		e.shown[field] = true
+		if slices.Contains(e.Private, field) && (field != "to" || !slices.Contains([]any{reader, control.Everyone}, fields[field])) {
 			t.Errorf("%s gets %s of %s: %s", reader, field, e.Type, data)
 		}
 	}
@@ -206,6 +210,8 @@ func TestEventTypesHappen(t *testing.T) {
 		for field, came := range listed.fields {
 			if !came {
 				t.Errorf("%s has %s in the catalogue, which never came", name, field)
+			} else if listed.SeenBy == "readers" && !listed.shown[field] && !slices.Contains(listed.Private, field) {
+				t.Errorf("a reader never got %s of %s, and it is not private", field, name)
 			}
 		}
 	}

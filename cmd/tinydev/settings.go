@@ -72,7 +72,7 @@ func printSettings(w io.Writer, settings control.Settings) error {
 		return fmt.Errorf("decode the settings: %w", err)
 	}
 	var fields [][2]string
-	for _, name := range []string{"read_all", "event_retention", "run_retention", "audit_retention", "connections", "statement_seconds", "work_mem_mb",
+	for _, name := range []string{"read_all", "event_retention", "run_retention", "audit_retention", "delivery_retention", "connections", "statement_seconds", "work_mem_mb",
 		"temp_file_mb", "page_rows", "running_jobs", "idle_transaction_seconds"} {
 		fields = append(fields, [2]string{name, fmt.Sprint(values[name])})
 	}

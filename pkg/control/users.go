@@ -133,6 +133,7 @@ type Settings struct {
 	EventRetention         string `json:"event_retention" doc:"how long events are kept" example:"90 days"`
 	RunRetention           string `json:"run_retention" doc:"how long the runs of jobs are kept" example:"30 days"`
 	AuditRetention         string `json:"audit_retention" doc:"how long the audit is kept" example:"365 days"`
+	DeliveryRetention      string `json:"delivery_retention" doc:"how long deliveries that arrived are kept" example:"30 days"`
 	Connections            int    `json:"connections" doc:"for new users"`
 	StatementSeconds       int    `json:"statement_seconds"`
 	WorkMemMB              int    `json:"work_mem_mb" doc:"for new users"`

@@ -402,7 +402,7 @@ func TestSettings(t *testing.T) {
 	if got := must[control.Settings](t)(c.As(pgtest.Bob).Settings(ctx)); got != set {
 		t.Errorf("after faults %+v, want %+v", got, set)
 	}
-	if n := pgtest.Value[int](t, db.Conn(pgtest.Bob), "select count(*)::int from tinydev.settings where description <> ''"); n != 11 {
+	if n := pgtest.Value[int](t, db.Conn(pgtest.Bob), "select count(*)::int from tinydev.settings where description <> ''"); n != 12 {
 		t.Errorf("%d settings", n)
 	}
 

@@ -58,6 +58,7 @@ type Relay struct {
 	head     atomic.Int64
 	placed   atomic.Int64
 	lastGood atomic.Int64  // Unix nanoseconds of the last successful placing
+	changed  chan struct{}
 	reads    chan struct{} // who may read beside the feeds
 
 	mu        sync.Mutex
@@ -71,11 +72,14 @@ type Relay struct {
 
 // New makes a relay. pool logs in as tinydev_server; the listening connection is made as the pool's are, and beside them.
 func New(pool *pgxpool.Pool, log *slog.Logger) *Relay {
-	return &Relay{pool: pool, log: log, reads: make(chan struct{}, catchUpsAtOne), feeds: map[string]*feed{}}
+	return &Relay{pool: pool, log: log, reads: make(chan struct{}, catchUpsAtOne), changed: make(chan struct{}, 1), feeds: map[string]*feed{}}
 }
 
 // Head gives the position of the newest event seen.
 func (r *Relay) Head() int64 { return r.head.Load() }
+
+// Changed tells that subscriptions may have changed in the database; it is a hint, and one may be lost.
+func (r *Relay) Changed() <-chan struct{} { return r.changed }
 
 // Placed gives the number of events that this relay placed.
 func (r *Relay) Placed() int64 { return r.placed.Load() }
@@ -144,7 +148,7 @@ func (r *Relay) serve(ctx context.Context) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	pg := conn.PgConn()
-	for _, sql := range []string{"listen tinydev_inbox", "listen tinydev"} {
+	for _, sql := range []string{"listen tinydev_inbox", "listen tinydev", "listen tinydev_subscription"} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
@@ -167,6 +171,14 @@ func (r *Relay) serve(ctx context.Context) error {
 		n, err := r.wait(ctx, conn.WaitForNotification)
 		if err != nil {
 			return fmt.Errorf("wait for a notification: %w", err)
+		}
+		if n != nil && n.Channel == "tinydev_subscription" {
+			select {
+			case r.changed <- struct{}{}:
+			default:
+			}
+			news = false
+			continue
 		}
 		news = n == nil || r.isNews(n, pg.PID())
 	}

@@ -103,6 +103,7 @@ func settingsForm(s control.Settings) settingsPage {
 		{"event_retention", "Events", "Such as 90 days.", s.EventRetention},
 		{"run_retention", "Runs of jobs", "Such as 12 hours.", s.RunRetention},
 		{"audit_retention", "Audit", "Such as 2 years.", s.AuditRetention},
+		{"delivery_retention", "Deliveries", "Such as 30 days; what did not arrive is kept as long as its event.", s.DeliveryRetention},
 	}}
 	for i := range p.Limits {
 		p.Limits[i].Value = p.Limits[i].Default

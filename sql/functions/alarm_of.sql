@@ -1,19 +1,20 @@
-create or replace function tinydev_impl.alarm_of(p_subscription tinydev_impl.subscription, p_type text, p_data jsonb) returns boolean
+create or replace function tinydev_impl.alarm_of(p_subscription tinydev_impl.subscription, p_event tinydev_impl.event) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select case
-    when p_subscription.types is not null and not p_type like any (tinydev_lib.globs(p_subscription.types))
-         and p_type not in (select tinydev_lib.recovery_of(t) from unnest(tinydev_lib.trouble_types()) t where t like any (tinydev_lib.globs(p_subscription.types))) then null
-    when tinydev_lib.recovery_of(p_type) is not null
-      then case when p_subscription.condition is null or jsonb_path_match(p_data, p_subscription.condition, '{}', true) is true then true end
+    when not tinydev_impl.may_see_event(p_subscription.role_name, p_event.workspace, p_event.subject_id) then null
+    when p_subscription.types is not null and not p_event.type like any (tinydev_lib.globs(p_subscription.types))
+         and p_event.type not in (select tinydev_lib.recovery_of(t) from unnest(tinydev_lib.trouble_types()) t where t like any (tinydev_lib.globs(p_subscription.types))) then null
+    when tinydev_lib.recovery_of(p_event.type) is not null
+      then case when p_subscription.condition is null or jsonb_path_match(tinydev_impl.visible_data(p_subscription.role_name, p_event.workspace, p_event.data), p_subscription.condition, '{}', true) is true then true end
     when exists (select from unnest(tinydev_lib.trouble_types()) t
-                  where tinydev_lib.recovery_of(t) = p_type and (p_subscription.types is null or t like any (tinydev_lib.globs(p_subscription.types)))) then false
+                  where tinydev_lib.recovery_of(t) = p_event.type and (p_subscription.types is null or t like any (tinydev_lib.globs(p_subscription.types)))) then false
     when p_subscription.condition is null then true
-    else jsonb_path_match(p_data, p_subscription.condition, '{}', true) is true
+    else jsonb_path_match(tinydev_impl.visible_data(p_subscription.role_name, p_event.workspace, p_event.data), p_subscription.condition, '{}', true) is true
   end
 $$;
 
-comment on function tinydev_impl.alarm_of(tinydev_impl.subscription, text, jsonb) is
+comment on function tinydev_impl.alarm_of(tinydev_impl.subscription, tinydev_impl.event) is
 $$What an event means to a subscription that tells of trouble once: true raises the alarm, false ends it, null is neither. Types of trouble
 raise it and their recovery ends it; of other types the condition does both.$$;

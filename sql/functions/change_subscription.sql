@@ -27,7 +27,8 @@ begin
       from tinydev_impl.head h
      where s.subscription_id = v_old.subscription_id;
     insert into tinydev_impl.inbox (type, subject, workspace, actor, data)
-    values ('subscription.resumed', format('%I.%s', v_old.role_name, v_old.name), v_old.role_name, p_role, jsonb_build_object('position', v_old.cursor_position));
+    values ('subscription.resumed', format('%I.%s', v_old.role_name, v_old.name), v_old.role_name, p_role, jsonb_build_object('position',
+      (select s.cursor_position from tinydev_impl.subscription s where s.subscription_id = v_old.subscription_id)));
   elsif v_old.active and not (p_new ->> 'active')::boolean then
     perform tinydev_impl.pause_subscription(v_old.subscription_id, 'user', p_role);
   end if;

@@ -18,7 +18,7 @@ begin
     perform tinydev_lib.fault(422, 'condition_invalid', 'a condition may have 2,000 characters', fields => '{"field": "condition"}');
   end if;
   -- A filter selects items and is never true or false.
-  if v_path::text ~ '^(strict )?\$.*\?\(.*\)$' then
+  if v_path::text ~ '^(strict )?[$].*[?][(].*[)]$' then
     perform tinydev_lib.fault(422, 'condition_invalid', 'the condition selects something instead of being true or false', 'write $.rows > 0 instead of $.rows ? (@ > 0)',
       '{"field": "condition"}');
   end if;

@@ -32,7 +32,7 @@ begin
     perform tinydev_lib.subscription_fault('target', 'the target is longer than 2048 bytes');
   end if;
   if v_kind = 'webhook' then
-    if v_target !~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:][:cntrl:]]*)?$' then
+    if v_target !~* e'^https?://[^[:space:]/?#@\\\\]+([/?#][^[:space:][:cntrl:]]*)?$' then
       perform tinydev_lib.subscription_fault('target', format('%L is no URL that a webhook can go to', left(v_target, 200)),
         'write https://host/path; what the receiver needs to know who sends is the signature, so a URL takes no user or password');
     end if;
@@ -49,7 +49,7 @@ begin
     if cardinality(v_list) not between 1 and 20 then
       perform tinydev_lib.subscription_fault('target', 'an e-mail goes to 1 to 20 addresses', 'separate them by commas');
     end if;
-    select a into v_text from unnest(v_list) a where a !~ '^[^][:space:][:cntrl:]@<>()",;:\\[]{1,64}@[^][:space:][:cntrl:]@<>()",;:\\[]{1,255}$' limit 1;
+    select a into v_text from unnest(v_list) a where a !~ e'^[^][:space:][:cntrl:]@<>()",;:\\\\[]{1,64}@[^][:space:][:cntrl:]@<>()",;:\\\\[]{1,255}$' limit 1;
     if found then
       perform tinydev_lib.subscription_fault('target', format('%L is no e-mail address', left(v_text, 200)), 'write ann@example.org, without a name; separate several by commas');
     end if;

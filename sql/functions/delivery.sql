@@ -25,7 +25,7 @@ select s.role_name as owner, s.name as subscription, d.position as delivery_id, 
        a.attempt ->> 'error' as error, a.attempt ->> 'response' as response, (a.attempt ->> 'next_attempt_at')::timestamptz as next_attempt_at, s.subscription_id
   from tinydev_impl.subscription s
   join tinydev_impl.delivery d on d.subscription_id = s.subscription_id
-  cross join lateral pg_catalog.jsonb_array_elements(d.attempts || coalesce(tinydev_impl.last_attempt(d), '[]')) with ordinality a(attempt, n)
+  cross join lateral pg_catalog.jsonb_array_elements(d.attempts || coalesce(tinydev_lib.last_attempt(d), '[]')) with ordinality a(attempt, n)
  where s.role_name = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member');
 
 grant select on tinydev.attempt to tinydev_user;

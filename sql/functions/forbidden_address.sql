@@ -3,7 +3,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_host    text := lower(substring(url from '(?i)^https?://(\[[^]]*\]|[^/?#:]*)'));
+  v_host    text := lower(substring(url from '(?i)^https?://([[][^]]*]|[^/?#:]*)'));
   v_address inet;
 begin
   begin

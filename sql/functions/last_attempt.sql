@@ -1,4 +1,4 @@
-create or replace function tinydev_impl.last_attempt(p_delivery tinydev_impl.delivery) returns jsonb
+create or replace function tinydev_lib.last_attempt(p_delivery tinydev_impl.delivery) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -7,5 +7,5 @@ as $$
     'error', p_delivery.error, 'response', p_delivery.response, 'next_attempt_at', p_delivery.next_attempt_at)) end
 $$;
 
-comment on function tinydev_impl.last_attempt(tinydev_impl.delivery) is
+comment on function tinydev_lib.last_attempt(tinydev_impl.delivery) is
 $$The last attempt of a delivery as one element of its attempts; null before the first.$$;

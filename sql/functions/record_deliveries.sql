@@ -37,11 +37,13 @@ begin
   v_plan := case when v_pause is null then v_subscription.retry_seconds else v_subscription.retry_seconds || 2147483 end;
 
   with reported as (
-    select r.*, d as old, coalesce(d.state, '') in ('pending', 'failing') as is_open, r.outcome in ('delivered', 'failed', 'gone') as is_attempt,
-           case when d.round = p_round then d.attempt_count else 0 end + case when r.outcome in ('delivered', 'failed', 'gone') then 1 else 0 end as made
+    select r.*, d as old, coalesce(d.state, '') in ('pending', 'failing') as is_open, a.is_attempt,
+           case when d.round = p_round then d.attempt_count else 0 end + a.is_attempt::integer as made
       from unnest(p_positions, p_lanes, p_types, p_subjects, p_outcomes, p_attempted_at, p_status_codes, p_latencies_ms, p_errors, p_responses, p_retry_after_seconds)
              as r(position, lane, type, subject, outcome, attempted_at, status_code, latency_ms, error, response, retry_after)
       left join tinydev_impl.delivery d on d.subscription_id = p_subscription_id and d.position = r.position
+      -- One that is reported once more, because the answer to the first report was lost, does not count again.
+     cross join lateral (select r.outcome in ('delivered', 'failed', 'gone') and d.last_attempt_at is distinct from r.attempted_at as is_attempt) a
   ), recorded as (
     insert into tinydev_impl.delivery as d (subscription_id, position, round, lane, type, subject, attempt_count, state, next_attempt_at, attempts,
                                             last_attempt_at, status_code, latency_ms, error, response)
@@ -55,7 +57,7 @@ begin
                 when r.is_open then (r.old).next_attempt_at
                 when v_subscription.digest_seconds > 0 then clock_timestamp() + make_interval(secs => v_subscription.digest_seconds) end,
            case when (r.old).last_attempt_at is null then '[]'
-                when r.is_attempt then tinydev_impl.last_of((r.old).attempts || tinydev_impl.last_attempt(r.old), 49)
+                when r.is_attempt then tinydev_impl.last_of((r.old).attempts || tinydev_lib.last_attempt(r.old), 49)
                 else (r.old).attempts end,
            case when r.is_attempt then r.attempted_at else (r.old).last_attempt_at end,
            case when r.is_attempt then r.status_code else (r.old).status_code end,

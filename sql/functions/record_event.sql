@@ -1,12 +1,12 @@
 create or replace function tinydev.record_event(type text, subject_id oid, subject text, data jsonb default '{}') returns bigint
-language plpgsql security definer
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+  v_id        oid;
   v_subject   text;
   v_workspace name;
-  v_owner     name;
   v_event_id  bigint;
 begin
   if record_event.type !~ '^[a-z][a-z_]*[.][a-z][a-z_]*$' then
@@ -15,23 +15,17 @@ begin
   if octet_length(record_event.data::text) > 262144 then
     perform tinydev_lib.fault(422, 'event_too_large', 'the data of an event may take 256 KiB', 'keep what is large in a table and name it in the event');
   end if;
-  select format('%I.%I', n.nspname, c.relname), n.nspname, pg_get_userbyid(c.relowner) into v_subject, v_workspace, v_owner
+  select c.oid, format('%I.%I', n.nspname, c.relname), n.nspname into v_id, v_subject, v_workspace
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = record_event.subject_id;
   if not found then
     -- What is gone or never came to be can only have been in the caller's own workspace.
-    v_owner := session_user;
     select p.workspace, format('%I.%I', p.workspace, p.relation) into v_workspace, v_subject from tinydev_lib.parse_name(record_event.subject) p;
-    if v_workspace <> session_user then
-      v_owner := null;
-    end if;
   end if;
-  -- Who may load into another's table tells of a load that failed.
-  if v_owner is distinct from session_user
-     and not (v_owner is not null and record_event.type = 'table.load_failed' and has_table_privilege(session_user, record_event.subject_id, 'insert')) then
+  if tinydev_lib.may_record(record_event.type, v_subject, v_id, v_workspace) is not true then
     perform tinydev_lib.fault(403, 'not_owner', format('only the owner of %s may record an event about it', coalesce(v_subject, record_event.subject)));
   end if;
-  insert into tinydev_impl.inbox (type, subject, subject_id, workspace, actor, data)
-  values (record_event.type, v_subject, nullif(record_event.subject_id, 0), v_workspace, session_user, coalesce(record_event.data, '{}'))
+  insert into tinydev_lib.own_event (type, subject, subject_id, workspace, actor, data)
+  values (record_event.type, v_subject, v_id, v_workspace, current_user, coalesce(record_event.data, '{}'))
   returning event_id into v_event_id;
   return v_event_id;
 end $$;

@@ -61,7 +61,7 @@ begin
   ), reopened as (
     update tinydev_impl.delivery d
        set state = 'pending', attempt_count = 0, next_attempt_at = clock_timestamp(),
-           attempts = tinydev_impl.last_of(d.attempts || coalesce(tinydev_impl.last_attempt(d), '[]'), 49),
+           attempts = tinydev_impl.last_of(d.attempts || coalesce(tinydev_lib.last_attempt(d), '[]'), 49),
            last_attempt_at = null, status_code = null, latency_ms = null, error = null, response = null
      where d.subscription_id = v_old.subscription_id and d.position in (select c.position from chosen c order by c.position limit 10000)
     returning d.position

@@ -8,12 +8,13 @@ declare
   v_chosen       bigint[] := '{}';
   v_event        record;
   v_alarm        boolean;
+  v_row          tinydev_impl.event;
   v_began        timestamptz;
   v_before       record;
 begin
   select s.* into v_subscription from tinydev_impl.subscription s where s.subscription_id = p_subscription_id;
   for v_event in
-    select e.position, e.type, e.subject, e.occurred_at, e.data
+    select e.position, e.type, e.subject, e.occurred_at, tinydev_impl.visible_data(v_subscription.role_name, e.workspace, e.data) as data
       from tinydev_impl.event e
      where e.position = any (p_positions)
        and not exists (select from tinydev_impl.delivery d where d.subscription_id = p_subscription_id and d.position = e.position and d.round = v_subscription.round)
@@ -24,10 +25,11 @@ begin
         continue when v_subscription.condition is not null and jsonb_path_match(v_event.data, v_subscription.condition, '{}', true) is not true;
       else
         -- From the log alone, so that a crash or a replay chooses the same.
-        v_alarm := tinydev_impl.alarm_of(v_subscription, v_event.type, v_event.data);
+        select e.* into v_row from tinydev_impl.event e where e.position = v_event.position;
+        v_alarm := tinydev_impl.alarm_of(v_subscription, v_row);
         continue when v_alarm is null;
         select a.alarm, a.occurred_at into v_before
-          from (select tinydev_impl.alarm_of(v_subscription, e.type, e.data) as alarm, e.occurred_at, e.position from tinydev_impl.event e
+          from (select tinydev_impl.alarm_of(v_subscription, e) as alarm, e.occurred_at, e.position from tinydev_impl.event e
                  where e.subject = v_event.subject and e.position < v_event.position order by e.position desc) a
          where a.alarm is not null limit 1;
         if v_alarm and v_before.alarm and v_subscription.rearm = 'every' then
@@ -36,9 +38,9 @@ begin
             from tinydev_impl.event a
            where a.subject = v_event.subject and a.position <= v_event.position
              and a.position > coalesce((select e.position from tinydev_impl.event e
-                                         where e.subject = v_event.subject and e.position < v_event.position and tinydev_impl.alarm_of(v_subscription, e.type, e.data) = false
+                                         where e.subject = v_event.subject and e.position < v_event.position and tinydev_impl.alarm_of(v_subscription, e) = false
                                          order by e.position desc limit 1), 0)
-             and tinydev_impl.alarm_of(v_subscription, a.type, a.data);
+             and tinydev_impl.alarm_of(v_subscription, a);
           continue when floor(date_part('epoch', v_event.occurred_at - v_began) / v_subscription.rearm_seconds)
                       = floor(date_part('epoch', v_before.occurred_at - v_began) / v_subscription.rearm_seconds);
         elsif v_alarm then

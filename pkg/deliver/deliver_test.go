@@ -1,0 +1,166 @@
+package deliver_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func TestDelivers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	startEngine(t, db, nil)
+	rc := newReceiver(t)
+	ann := db.Conn(pgtest.Ann)
+	emit(t, ann, `"Ann".v`, -5, 5) // before there is a subscription
+	pgtest.Eventually(t, 10*time.Second, "events are placed", func() bool { return pgtest.Value[int64](t, ann, "select head from tinydev.event_head()") == 5 })
+	run(t, ann, "select tinydev.create_subscription('hook', 'webhook', $1, types => array['test.*'], secret => 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz')", rc.URL)
+	emit(t, ann, `"Ann".v`, 1, 300)
+	pgtest.Eventually(t, 20*time.Second, "all arrive", func() bool { return len(rc.got(true)) >= 300 })
+	if got := rc.numbers(); !slices.Equal(got, upTo(300)) {
+		t.Errorf("came %v", got)
+	}
+	pgtest.Eventually(t, 10*time.Second, "all are recorded", func() bool { return state(t, ann, "hook") == "delivered 300" })
+	if at := pgtest.Value[int64](t, ann, "select position from tinydev.subscription where name = 'hook'"); at != 305 {
+		t.Errorf("the cursor stands at %d, want 305", at)
+	}
+	if response := pgtest.Value[string](t, ann, "select coalesce(response, '') || status_code from tinydev.attempt where subscription = 'hook' and delivery_id = 6"); response != "204" {
+		t.Errorf("kept %q", response)
+	}
+}
+
+func TestRetriesInOrder(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	startEngine(t, db, nil)
+	rc := newReceiver(t)
+	ann := db.Conn(pgtest.Ann)
+	// The third event about v fails twice; what is about w goes on meanwhile.
+	rc.answers(func(h hit) int {
+		if h.n == 3 && h.attempt <= 2 {
+			return 500
+		}
+		return 200
+	})
+	run(t, ann, "select tinydev.create_subscription('hook', 'webhook', $1, retry_seconds => '{1,1,1}', secret => 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz')", rc.URL)
+	emit(t, ann, `"Ann".v`, 1, 10)
+	emit(t, ann, `"Ann".w`, 101, 10)
+	pgtest.Eventually(t, 20*time.Second, "all arrive", func() bool { return len(rc.got(true)) >= 20 })
+	var v, w []int
+	late := 0
+	for _, h := range rc.got(true) {
+		if h.subject == `"Ann".v` {
+			v = append(v, h.n)
+			late = len(w)
+		} else {
+			w = append(w, h.n-100)
+		}
+	}
+	if !slices.Equal(v, upTo(10)) || !slices.Equal(w, upTo(10)) || late != 10 {
+		t.Errorf("v %v, w %v", v, w)
+	}
+	pgtest.Eventually(t, 10*time.Second, "all are recorded", func() bool { return state(t, ann, "hook") == "delivered 20" })
+	if n := pgtest.Value[int](t, ann, "select count(*)::int from tinydev.attempt where subscription = 'hook' and delivery_id = 3"); n != 3 {
+		t.Errorf("%d attempts are kept, want 3", n)
+	}
+}
+
+func TestDeadLetterRedeliverReplay(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	startEngine(t, db, nil)
+	rc := newReceiver(t)
+	ann := db.Conn(pgtest.Ann)
+	rc.answers(func(h hit) int {
+		if h.n%2 == 0 {
+			return 503
+		}
+		return 200
+	})
+	run(t, ann, "select tinydev.create_subscription('hook', 'webhook', $1, types => array['test.*'], retry_seconds => '{1}', secret => 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz')", rc.URL)
+	emit(t, ann, `"Ann".v`, 1, 4)
+	pgtest.Eventually(t, 20*time.Second, "two are given up", func() bool { return state(t, ann, "hook") == "dead 2, delivered 2" })
+	if n := pgtest.Value[int](t, ann, "select count(*)::int from tinydev.event where type = 'delivery.dead_lettered'"); n < 1 {
+		t.Error("nobody is told")
+	}
+	rc.answers(nil)
+	run(t, ann, "select tinydev.redeliver('hook')")
+	pgtest.Eventually(t, 20*time.Second, "all arrive", func() bool { return state(t, ann, "hook") == "delivered 4" })
+	if got := rc.numbers(); !slices.Equal(got, []int{1, 3, 2, 4}) {
+		t.Errorf("came %v", got)
+	}
+	run(t, ann, "select tinydev.replay('hook', 0)")
+	pgtest.Eventually(t, 20*time.Second, "all arrive again", func() bool { return len(rc.got(true)) == 8 })
+	if got := rc.numbers()[4:]; !slices.Equal(got, upTo(4)) {
+		t.Errorf("the replay brought %v", got)
+	}
+	run(t, ann, "select tinydev.test_subscription('hook')")
+	pgtest.Eventually(t, 20*time.Second, "the test arrives", func() bool { all := rc.got(true); return all[len(all)-1].typ == "tinydev.subscription.tested" })
+}
+
+func TestGonePauses(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	startEngine(t, db, nil)
+	rc := newReceiver(t)
+	ann := db.Conn(pgtest.Ann)
+	rc.answers(func(hit) int { return 410 })
+	run(t, ann, "select tinydev.create_subscription('hook', 'webhook', $1, types => array['test.*'], secret => 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz')", rc.URL)
+	emit(t, ann, `"Ann".v`, 1, 1)
+	pgtest.Eventually(t, 20*time.Second, "it is paused", func() bool {
+		return pgtest.Value[string](t, ann, "select coalesce(pause_reason, '') from tinydev.subscription where name = 'hook'") == "gone"
+	})
+	emit(t, ann, `"Ann".v`, 2, 5)
+	rc.answers(nil)
+	run(t, ann, "select tinydev.alter_subscription('hook', active => true)")
+	pgtest.Eventually(t, 20*time.Second, "all arrive", func() bool { return state(t, ann, "hook") == "delivered 6" })
+	if got := rc.numbers(); !slices.Equal(got, upTo(6)) {
+		t.Errorf("came %v", got)
+	}
+	for _, want := range []string{"subscription.paused", "subscription.resumed"} {
+		if n := pgtest.Value[int](t, ann, "select count(*)::int from tinydev.event where type = $1", want); n != 1 {
+			t.Errorf("%d events %s", n, want)
+		}
+	}
+}
+
+// TestConditionsSeeWhatTheirOwnerSees holds that a condition finds out nothing that the event itself would not tell.
+func TestConditionsSeeWhatTheirOwnerSees(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	startEngine(t, db, nil)
+	ann, bob := db.Conn(pgtest.Ann), db.Conn(pgtest.Bob)
+	run(t, ann, "create table shared (a int)")
+	run(t, ann, "select tinydev.share('shared', 'bob')")
+	type probe struct {
+		*receiver
+		condition, rearm string
+		want             int
+	}
+	probes := map[string]probe{
+		"message": {newReceiver(t), `$.message like_regex "secret"`, "each", 0},
+		"to":      {newReceiver(t), `$.to == "eve"`, "each", 0},
+		"once":    {newReceiver(t), `$.message like_regex "secret"`, "once", 0},
+		"own":     {newReceiver(t), `$.to == "bob"`, "each", 1},
+		"public":  {newReceiver(t), `$.n == 7`, "each", 1},
+	}
+	for name, p := range probes {
+		run(t, bob, "select tinydev.create_subscription($1, 'webhook', $2, condition => $3, rearm => $4, secret => 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz')", name, p.URL, p.condition, p.rearm)
+	}
+	run(t, ann, `select tinydev.record_event('test.failed', 'shared'::regclass, null, '{"message":"secret"}')`)
+	run(t, ann, "select tinydev.share('shared', 'eve')")
+	run(t, ann, "select tinydev.share('shared', 'bob', 'insert')")
+	run(t, ann, `select tinydev.record_event('test.passed', 'shared'::regclass, null, '{"n":7}')`)
+	pgtest.Eventually(t, 20*time.Second, "what bob may know arrives", func() bool {
+		return len(probes["own"].got(true)) == 1 && len(probes["public"].got(true)) == 1
+	})
+	for name, p := range probes {
+		if got := p.got(false); len(got) != p.want {
+			t.Errorf("%s: %d events came through, want %d", name, len(got), p.want)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package deliver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
+)
+
+// record is what is to be written down of one event.
+type record struct {
+	pending *pending
+	outcome string // of tinydev_impl.record_deliveries
+	at      time.Time
+	took    time.Duration
+	detail  Outcome
+}
+
+// record writes down what has been collected and moves the cursor.
+func (r *runner) record() error {
+	if len(r.records) == 0 {
+		return nil
+	}
+	r.advance()
+	records := r.records
+	r.records = nil
+	if err := r.write(records); err != nil {
+		return err
+	}
+	r.d.step("recorded", r.def.Name)
+	return nil
+}
+
+// write calls tinydev_impl.record_deliveries, until the database takes it: what is lost here is sent again. A row that a user's open
+// transaction holds is waited for too.
+func (r *runner) write(records []record) error {
+	n := len(records)
+	var (
+		positions                        = make([]int64, n)
+		lanes, types, subjects, outcomes = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		at                               = make([]*time.Time, n)
+		codes, latencies, retries        = make([]*int32, n), make([]*int32, n), make([]*int32, n)
+		errors, responses                = make([]*string, n), make([]*string, n)
+		number                           = func(i int) *int32 { v := int32(min(i, 1<<30)); return &v }
+		text                             = func(s string) *string {
+			v := strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
+			return &v
+		}
+	)
+	last := map[int64]int{} // of one delivery only the newest counts
+	for i := range records {
+		last[records[i].pending.event.Position] = i
+	}
+	n = 0
+	for i := range records {
+		rec := &records[i]
+		p := rec.pending
+		if last[p.event.Position] != i {
+			continue
+		}
+		positions[n], lanes[n], types[n], subjects[n], outcomes[n] = p.event.Position, p.lane.name, p.event.Type, p.event.Subject, rec.outcome
+		if !rec.at.IsZero() {
+			at[n], latencies[n] = &rec.at, number(int(rec.took.Milliseconds()))
+			if rec.detail.StatusCode != 0 {
+				codes[n] = number(rec.detail.StatusCode)
+			}
+			if rec.detail.Response != "" {
+				responses[n] = text(rec.detail.Response)
+			}
+			if rec.detail.RetryAfter > 0 {
+				retries[n] = number(int(rec.detail.RetryAfter.Seconds() + 0.5))
+			}
+		}
+		if rec.detail.Error != "" {
+			errors[n] = text(rec.detail.Error)
+		}
+		n++
+	}
+	var nextDue *time.Time
+	var overdue bool
+	var openLanes []string
+	ask := func() error {
+		ctx, cancel := context.WithTimeout(r.context, askLimit)
+		defer cancel()
+		return postgres.Fault(r.d.Pool.QueryRow(ctx, `
+select nullif(next_due_at, '-infinity'), coalesce(next_due_at = '-infinity', false), open_lanes
+  from tinydev_impl.record_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+			r.id, r.d.id, r.def.Round, r.cursor, r.hasOpen, positions[:n], lanes[:n], types[:n], subjects[:n], outcomes[:n], at[:n], codes[:n], latencies[:n], errors[:n],
+			responses[:n], retries[:n]).Scan(&nextDue, &overdue, &openLanes), "")
+	}
+	err := ask()
+	for pause := 50 * time.Millisecond; fault.KindOf(err) == fault.Unavailable && r.context.Err() == nil; pause = min(2*pause, time.Second) {
+		select {
+		case <-r.context.Done():
+		case <-time.After(pause):
+			err = ask()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("record deliveries: %w", err)
+	}
+	r.written = r.cursor
+	r.learn(records, nextDue, overdue, openLanes)
+	return nil
+}
+
+// learn takes in which lanes have deliveries that wait, and when the next one is due.
+func (r *runner) learn(records []record, nextDue *time.Time, overdue bool, openLanes []string) {
+	open := make(map[string]bool, len(openLanes))
+	for _, name := range openLanes {
+		open[name] = true
+	}
+	for i := range records {
+		p := records[i].pending
+		if p.isStored && records[i].outcome != string(Failed) && records[i].outcome != string(Gone) {
+			r.open = max(0, r.open-1)
+		} else if !p.isStored && (records[i].outcome == string(Failed) || records[i].outcome == string(Gone)) {
+			r.open++
+		}
+		l := r.lanes[p.lane.name]
+		if l == nil || !l.open || open[l.name] {
+			continue
+		}
+		l.open = false
+		if !l.busy && len(l.queue) == 0 {
+			delete(r.lanes, l.name)
+		}
+	}
+	r.hasOpen = overdue || nextDue != nil
+	switch {
+	case overdue:
+		r.nextDue = time.Now()
+	case nextDue != nil:
+		r.nextDue = *nextDue
+	default:
+		r.nextDue = time.Time{}
+		r.open = 0
+	}
+}
+
+// unsubscribeLink gives the address at which a recipient ends a subscription; tinydev_impl.unsubscribe checks its last part.
+func unsubscribeLink(base string, id int64, secret, recipient string) string {
+	sum := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
+	return base + "/unsubscribe?" + url.Values{"s": {strconv.FormatInt(id, 10)}, "to": {recipient}, "key": {sum(secret + ":" + sum(secret+":"+recipient))}}.Encode()
+}

@@ -36,7 +36,7 @@ func TestConfigurationGolden(t *testing.T) {
 			t.Errorf("%s has no help", v.Name)
 		}
 		purpose, meaning, found := strings.Cut(v.Help, ": ")
-		if found && slices.Contains([]string{"build", "image", "compose", "tests"}, purpose) {
+		if found && slices.Contains([]string{"build", "image", "compose", "tests", "commands"}, purpose) {
 			others += fmt.Sprintf("| `%s` | %s | %s |\n", v.Name, purpose, cell(meaning))
 			continue
 		}

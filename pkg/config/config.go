@@ -65,11 +65,20 @@ type Config struct {
 	MaxStreamsPerToken Count `split_words:"true" default:"100" help:"of them for one token or page session"`
 	EventRetention     Age   `split_words:"true" help:"how long events are kept, such as 90d; empty leaves what the database has"`
 
+	WebhookAllow Networks `split_words:"true" help:"inner networks that webhooks may reach, also without TLS, such as 127.0.0.1/32,10.1.0.0/16"`
+	Commands     Commands `split_words:"true" help:"programs that subscriptions may run, a JSON object of names, such as {\"notify\":[\"/usr/local/bin/notify\"]}"`
+
 	LogLevel  string `split_words:"true" default:"info" help:"debug, info, warn or error"`
 	LogFormat string `split_words:"true" default:"text" help:"text or json"`
 
 	URL   string `split_words:"true" help:"clients: address of the server"`
 	Token Secret `split_words:"true" help:"clients: the token"`
+
+	EventID      string `split_words:"true" help:"commands: position of the event, in the environment of the program that is run"`
+	EventType    string `split_words:"true" help:"commands: its type, such as tinydev.view.refreshed"`
+	EventSubject string `split_words:"true" help:"commands: what it is about, such as ann.friends"`
+	Attempt      string `split_words:"true" help:"commands: how often it was tried, 1 at first"`
+	Subscription string `split_words:"true" help:"commands: the subscription, such as ann.hook"`
 
 	PgCronSource  string `split_words:"true" help:"build: folder or tarball of pg_cron's source"`
 	BaseImage     string `split_words:"true" help:"build: base of the images"`
@@ -326,8 +335,8 @@ func (c Config) Entries() []Entry {
 	var list []Entry
 	for _, v := range c.variables() {
 		e := Entry{Name: v.name, Value: fmt.Sprint(v.value.Interface()), Source: c.sources[v.name], Help: v.field.Tag.Get("help")}
-		if v.value.Kind() == reflect.Slice {
-			e.Value = strings.Join(c.Hosts, ",")
+		if names, ok := v.value.Interface().([]string); ok {
+			e.Value = strings.Join(names, ",")
 		}
 		if e.Source == "" {
 			e.Source = Default

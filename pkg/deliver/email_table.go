@@ -21,6 +21,7 @@ type table struct {
 	Columns   []column
 	Rows      [][]string // as texts; empty for null
 	Truncated bool       // there are more rows than were attached
+	Error     string     // code of the reason why the rows could not be read; empty when they could
 }
 
 type column struct{ Name, Type string }
@@ -31,7 +32,7 @@ func readTable(attached any) *table {
 	if !ok {
 		return nil
 	}
-	t := &table{Relation: oneLine(show(given["relation"])), Truncated: given["truncated"] == true}
+	t := &table{Relation: oneLine(show(given["relation"])), Truncated: given["truncated"] == true, Error: oneLine(show(given["error"]))}
 	columns, _ := given["columns"].([]any)
 	for _, c := range columns {
 		one, _ := c.(map[string]any)
@@ -60,7 +61,7 @@ type shownTable struct {
 	Columns  []string
 	Right    []bool // numbers stand right
 	Rows     [][]string
-	More     string // what is not shown; empty for nothing
+	More     string // what is not shown, or why nothing is; empty for nothing
 	Bars     []bar
 	NoBars   bool // a chart was asked for, and there is no column of numbers
 }
@@ -111,11 +112,16 @@ func (t *table) show(chart bool) shownTable {
 	if extra := len(t.Columns) - len(s.Columns); extra > 0 {
 		more = append(more, count(extra, "further column"))
 	}
-	if len(more) > 0 {
+	switch {
+	case t.Error != "":
+		s.More = "The rows cannot be read: " + t.Error + "."
+	case len(more) > 0:
 		s.More = "and " + strings.Join(more, ", ")
+	case len(rows) == 0:
+		s.More = "There are no rows."
 	}
 	s.Text = s.aligned()
-	if chart {
+	if chart && len(rows) > 0 {
 		s.Bars = t.bars(rows)
 		s.NoBars = s.Bars == nil
 	}
@@ -175,6 +181,9 @@ func (t *table) bars(rows [][]string) []bar {
 
 // aligned writes the table for letters of one width.
 func (s *shownTable) aligned() string {
+	if len(s.Columns) == 0 {
+		return ""
+	}
 	const widest = 40
 	widths := make([]int, len(s.Columns))
 	lines := append([][]string{s.Columns}, s.Rows...)

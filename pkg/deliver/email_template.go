@@ -151,7 +151,9 @@ func functions(deadline time.Time) template.FuncMap {
 			}
 			return other
 		},
-		"truncate": func(length int, v any) string { return clip(show(v), max(length, 1)) },
+		"truncate": func(length int, v any) (string, error) {
+			return text(func(s string) string { return clip(s, max(length, 1)) })(v)
+		},
 	}
 }
 

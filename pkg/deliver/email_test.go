@@ -11,6 +11,7 @@ import (
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -220,6 +221,16 @@ func TestEmailMessage(t *testing.T) {
 		mailContains(t, "the plain text", m.plain, "\n49 | name 49\nand 20 further rows\n")
 		if strings.Contains(m.plain+m.html, "name 50") {
 			t.Error("it shows more than 50 rows")
+		}
+
+		for to, c := range map[string]struct{ attached, says string }{
+			"none@example.org": {`{"relation":"ann.names","columns":[{"name":"id","type":"bigint"}],"rows":[],"truncated":false}`, "ann.names\n\nid\n--\nThere are no rows.\n"},
+			"err@example.org":  {`{"relation":"ann.names","truncated":false,"error":"not_readable"}`, "ann.names\n\nThe rows cannot be read: not_readable.\n"},
+			"more@example.org": {`{"relation":"ann.names","columns":[{"name":"id","type":"bigint"},{"name":"o","type":"jsonb"}],"rows":[[1,{"a":[1.50,true]}],[2]],"truncated":true}`,
+				"id | o\n---+-----------------\n 1 | {\"a\":[1.5,true]}\n 2 |\nand further rows\n"},
+		} {
+			sendMail(t, e, mailSubscription(to, `{"chart":"bar"}`), mailEvent(64, "view.refreshed", "ann.names", `{"attached":`+c.attached+`}`))
+			mailContains(t, "the plain text", findMail(t, s, to).plain, c.says)
 		}
 	})
 
@@ -616,6 +627,14 @@ func TestCheckEmailOptions(t *testing.T) {
 		if err := deliver.CheckEmailOptions(json.RawMessage(good)); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
+	}
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "are [Go templates]")
+	if err := deliver.CheckEmailOptions(json.RawMessage(example[strings.Index(example, "{\""):strings.Index(example, "\n\n`.Type`")])); err != nil {
+		t.Errorf("the example of docs/configuration.md: %v", err)
 	}
 	nested := "{{range .Events}}" + strings.Repeat("{{range 1000000}}", 6) + strings.Repeat("{{end}}", 7)
 	for body, says := range map[string]string{

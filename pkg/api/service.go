@@ -19,6 +19,7 @@ import (
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/deliver"
 	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
 	"github.com/tinydevcrm/tinydevcrm/pkg/observe"
 	"github.com/tinydevcrm/tinydevcrm/pkg/relay"
@@ -26,15 +27,16 @@ import (
 
 // Options are what the API needs; all of them.
 type Options struct {
-	Control *control.Control
-	Loader  *ingest.Loader
-	Relay   *relay.Relay
-	Auth    *auth.Auth
-	Metrics *observe.Metrics
-	Logger  *slog.Logger
-	Version string
-	Listen  string   // the address listened on
-	Hosts   []string // further names under which the server may be addressed
+	Control   *control.Control
+	Loader    *ingest.Loader
+	Relay     *relay.Relay
+	Deliverer *deliver.Deliverer
+	Auth      *auth.Auth
+	Metrics   *observe.Metrics
+	Logger    *slog.Logger
+	Version   string
+	Listen    string   // the address listened on
+	Hosts     []string // further names under which the server may be addressed
 	// MaxCellBytes limits one cell of an upload; 0 is the default.
 	MaxCellBytes int
 	// StallLimit is how long one read or write may wait for a client; 0 is 30 s.
@@ -54,24 +56,25 @@ type Service struct {
 	// Echo is the router; pages are mounted on it too. It is the handler of the HTTP server.
 	Echo *echo.Echo
 
-	control *control.Control
-	loader  *ingest.Loader
-	relay   *relay.Relay
-	auth    *auth.Auth
-	metrics *observe.Metrics
-	log     *slog.Logger
-	hosts   map[string]struct{}
-	cell    int
-	stall   time.Duration
-	ready   func(context.Context) error
-	streams *streams
-	huma    huma.API
-	openapi []byte
+	control   *control.Control
+	loader    *ingest.Loader
+	relay     *relay.Relay
+	deliverer *deliver.Deliverer
+	auth      *auth.Auth
+	metrics   *observe.Metrics
+	log       *slog.Logger
+	hosts     map[string]struct{}
+	cell      int
+	stall     time.Duration
+	ready     func(context.Context) error
+	streams   *streams
+	huma      huma.API
+	openapi   []byte
 }
 
 // New makes the API with all its routes.
 func New(o Options) (*Service, error) {
-	s := &Service{Echo: echo.New(), control: o.Control, loader: o.Loader, relay: o.Relay, auth: o.Auth, metrics: o.Metrics, log: o.Logger,
+	s := &Service{Echo: echo.New(), control: o.Control, loader: o.Loader, relay: o.Relay, deliverer: o.Deliverer, auth: o.Auth, metrics: o.Metrics, log: o.Logger,
 		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit, streams: newStreams(o)}
 	if s.stall == 0 {
 		s.stall = defaultStall

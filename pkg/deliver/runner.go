@@ -151,7 +151,7 @@ func (r *runner) run() {
 		case r.context.Err() != nil:
 			r.lost = context.Cause(r.context)
 			return
-		case err == nil && r.draining:
+		case r.draining || r.stopping():
 			return
 		case fault.CodeOf(err) == "lease_lost":
 			// Another server has it, or it is replayed, and then it is loaded again.
@@ -173,6 +173,16 @@ func (r *runner) run() {
 		case <-time.After(pause/2 + rand.N(pause/2+1)):
 		}
 		pause = min(max(2*pause, 100*time.Millisecond), renewEvery)
+	}
+}
+
+// stopping reports whether the runner was told to end.
+func (r *runner) stopping() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -58,6 +58,8 @@ type Metrics struct {
 	Events *prometheus.CounterVec
 	// RelayLag measures the time from an event's occurring to its reaching this server's subscribers.
 	RelayLag prometheus.Histogram
+	// Deliveries measures attempts to deliver events, by kind (webhook, email, command) and state (delivered, failed, gone).
+	Deliveries *prometheus.HistogramVec
 }
 
 // NewMetrics makes a registry with the server's own metrics, and those of Go and the process.
@@ -77,9 +79,13 @@ func NewMetrics(version string) *Metrics {
 		Name: "tinydev_relay_lag_seconds", Help: "Time from an event's occurring to its reaching this server's subscribers.",
 		Buckets: []float64{.001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
 	})
+	m.Deliveries = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tinydev_delivery_attempt_seconds", Help: "Time of an attempt to deliver an event to a subscription, by kind and how it ended.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"kind", "state"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "tinydev_build_info", Help: "1, with the version as a label.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	m.Registry.MustRegister(m.Requests, m.InFlight, m.UploadBytes, m.StreamEvents, m.Events, m.RelayLag, build,
+	m.Registry.MustRegister(m.Requests, m.InFlight, m.UploadBytes, m.StreamEvents, m.Events, m.RelayLag, m.Deliveries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -147,4 +153,10 @@ func (m *Metrics) WatchSessions(stat func() Sessions) {
 	}
 	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tinydev_sessions_waiting", Help: "Requests that wait for a session."},
 		func() float64 { return float64(stat().Waiting) }))
+}
+
+// WatchDeliverer adds the number of subscriptions that this server delivers.
+func (m *Metrics) WatchDeliverer(held func() int) {
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tinydev_subscriptions_held", Help: "Subscriptions that this server delivers."},
+		func() float64 { return float64(held()) }))
 }

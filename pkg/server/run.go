@@ -22,6 +22,7 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/config"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/deliver"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
 	"github.com/tinydevcrm/tinydevcrm/pkg/observe"
@@ -44,14 +45,16 @@ type server struct {
 	userURL  string           // as the user, for psql
 	signer   *postgres.Signer // nil where the role's name alone opens the way
 
-	pool     *pgxpool.Pool
-	sessions *postgres.Sessions
-	relay    *relay.Relay
-	cron     cronWatch
-	auth     *auth.Auth
-	metrics  *observe.Metrics
-	api      *api.Service
-	pages    *web.Web
+	pool        *pgxpool.Pool
+	deliverPool *pgxpool.Pool
+	sessions    *postgres.Sessions
+	relay       *relay.Relay
+	deliverer   *deliver.Deliverer
+	cron        cronWatch
+	auth        *auth.Auth
+	metrics     *observe.Metrics
+	api         *api.Service
+	pages       *web.Web
 }
 
 // running is what <data-dir>/server.json tells the command line.
@@ -81,6 +84,16 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}()
 	s.awaitRelay(ctx)
+	delivering, stopDelivering := context.WithCancel(relaying)
+	delivered := make(chan error, 1)
+	go func() { delivered <- s.deliverer.Run(delivering) }()
+	// Before the relay ends, so that what was sent is recorded and other servers go on at once.
+	defer func() {
+		stopDelivering()
+		if err := <-delivered; err != nil {
+			s.log.Error("deliveries ended", observe.KeyError, err)
+		}
+	}()
 	go s.watchEvents(relaying)
 	go s.watchLimits(relaying)
 
@@ -107,6 +120,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	s.log.Info("stopping")
 	err = errors.Join(err, s.withdraw())
+	stopDelivering()
 	stopRelay() // streams end by themselves, with a proper close
 	waiting, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
@@ -131,6 +145,10 @@ func (s *server) assemble(ctx context.Context) error {
 	}
 	login := addresses{signer: s.signer}.credentials()
 	if s.pool, err = postgres.Open(ctx, s.url, "tinydev server", serverConnections, login...); err != nil {
+		return err
+	}
+	if s.deliverPool, err = postgres.Open(ctx, s.url, "tinydev deliver", deliverConnections, login...); err != nil {
+		s.pool.Close()
 		return err
 	}
 	options := postgres.Options{Total: int(s.cfg.MaxSessions), PerUser: int(s.cfg.MaxSessionsPerUser)}
@@ -174,7 +192,11 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	loader := &ingest.Loader{Sessions: s.sessions, SpoolDir: spool, Logger: s.log,
 		MaxUploadBytes: int64(s.cfg.MaxUploadBytes), MaxSpoolBytes: int64(s.cfg.MaxSpoolBytes)}
 	verbs := control.New(s.sessions)
-	s.api, err = api.New(api.Options{Control: verbs, Loader: loader, Relay: s.relay, Auth: s.auth, Metrics: s.metrics, Logger: s.log, Version: Version,
+	if s.deliverer, err = s.newDeliverer(verbs); err != nil {
+		return err
+	}
+	s.metrics.WatchDeliverer(s.deliverer.Held)
+	s.api, err = api.New(api.Options{Control: verbs, Loader: loader, Relay: s.relay, Deliverer: s.deliverer, Auth: s.auth, Metrics: s.metrics, Logger: s.log, Version: Version,
 		Listen: s.listener.Addr().String(), Hosts: s.hosts(), MaxCellBytes: int(s.cfg.MaxCellBytes), Ready: s.ready,
 		MaxStreams: int(s.cfg.MaxStreams), MaxStreamsPerToken: int(s.cfg.MaxStreamsPerToken)})
 	if err != nil {
@@ -330,6 +352,7 @@ func (s *server) close() {
 			}
 		}
 		s.sessions.Close()
+		s.deliverPool.Close()
 		s.pool.Close()
 	}()
 	select {

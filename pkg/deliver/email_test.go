@@ -164,6 +164,14 @@ func TestEmailMessage(t *testing.T) {
 		}
 	})
 
+	t.Run("an address beyond ASCII", func(t *testing.T) {
+		sendMail(t, e, mailSubscription("jörg@bücher.example", ""), mailEvent(43, "view.refreshed", "ann.bdays", "{}"))
+		m := findMail(t, s, "jörg@bücher.example")
+		if m.Get("To") != "<jörg@bücher.example>" || m.Get("List-Unsubscribe") != "<https://crm.example/unsubscribe?to=j%C3%B6rg%40b%C3%BCcher.example>" {
+			t.Errorf("%v", m.Header)
+		}
+	})
+
 	t.Run("a failure", func(t *testing.T) {
 		plain := mailSubscription("fay@example.org", "")
 		plain.Unsubscribe = nil

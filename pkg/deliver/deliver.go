@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -230,6 +231,13 @@ func (d *Deliverer) finish() error {
 		<-r.ended
 	}
 	d.release(nil)
+	for name, k := range d.kinds {
+		if c, ok := k.(io.Closer); ok {
+			if err := c.Close(); err != nil {
+				d.Logger.Debug("connections of a kind did not end well", "kind", name, "error", err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -37,9 +37,10 @@ var ranks = map[string]int{
 
 	"pkg/server": 7,
 
-	"cmd/tinydev":                  9,
-	"cmd/tinydev/internal/demo":    8,
-	"cmd/tinydev/internal/console": 7,
+	"cmd/tinydev":                     9,
+	"cmd/tinydev/internal/demo":       8,
+	"cmd/tinydev/internal/subscriber": 8,
+	"cmd/tinydev/internal/console":    7,
 }
 
 // unranked packages are imported by tests and measurements only.

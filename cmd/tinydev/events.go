@@ -13,6 +13,7 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/client"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
+	"github.com/tinydevcrm/tinydevcrm/pkg/relay"
 )
 
 func newEvents() *cobra.Command {
@@ -45,7 +46,7 @@ Next: the same stream over HTTP is GET /v1/events/stream, and in psql: listen ti
 			}
 			write := printEvent(cmd.OutOrStdout(), on(cmd, "json"))
 			if follow {
-				how := client.Follow{Filter: filter, Interrupted: tellInterruption(cmd.ErrOrStderr())}
+				how := client.Follow{Filter: filter, Interrupted: tellInterruption(cmd.ErrOrStderr()), Reset: tellReset(cmd.ErrOrStderr())}
 				if given {
 					how.After = &after
 				}
@@ -62,7 +63,11 @@ Next: the same stream over HTTP is GET /v1/events/stream, and in psql: listen ti
 				}
 				return client.EachEvent(page, write)
 			}
-			return c.ReadEvents(ctx, after, limit, filter, write)
+			reset, err := c.ReadEvents(ctx, after, limit, filter, write)
+			if reset {
+				fmt.Fprintf(cmd.ErrOrStderr(), "events after %d are not kept any more; these are the oldest\n", after)
+			}
+			return err
 		}),
 	}
 	flags := cmd.Flags()
@@ -87,6 +92,11 @@ func printEvent(w io.Writer, asJSON bool) func(client.Event) error {
 		_, err := fmt.Fprintln(w, text)
 		return err
 	}
+}
+
+// tellReset says that events are missing.
+func tellReset(w io.Writer) func(relay.Reset) {
+	return func(reset relay.Reset) { fmt.Fprintln(w, console.Reset(reset)) }
 }
 
 // tellInterruption says once per interruption that the connection is lost.

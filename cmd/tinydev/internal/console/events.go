@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/client"
+	"github.com/tinydevcrm/tinydevcrm/pkg/relay"
 )
 
 // Event gives an event in one line: position, time in UTC, type, subject, and what there is to say of it.
@@ -14,6 +15,14 @@ func Event(event client.Event) string {
 	line := fmt.Sprintf("%6d  %s  %-16s %s  %s", event.Position, event.Time.UTC().Format("2006-01-02 15:04:05.000"),
 		strings.TrimPrefix(event.Type, "tinydev."), event.Subject, eventWords(event.Data))
 	return oneLine(strings.TrimRight(line, " "))
+}
+
+// Reset says why a stream goes on elsewhere, and what is missing.
+func Reset(reset relay.Reset) string {
+	if reset.Asked > reset.Head {
+		return fmt.Sprintf("the log ends at position %d, before %d: the database was restored, or is another one; going on with what comes next", reset.Head, reset.Asked)
+	}
+	return fmt.Sprintf("the events from %d to %d are not kept any more; going on with the oldest, %d", reset.Asked+1, reset.Oldest-1, reset.Oldest)
 }
 
 // eventWords puts the data of the common events in words; other data is shown as it is.

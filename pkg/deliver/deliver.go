@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -231,11 +230,9 @@ func (d *Deliverer) finish() error {
 		<-r.ended
 	}
 	d.release(nil)
-	for name, k := range d.kinds {
-		if c, ok := k.(io.Closer); ok {
-			if err := c.Close(); err != nil {
-				d.Logger.Debug("connections of a kind did not end well", "kind", name, "error", err)
-			}
+	for _, k := range d.kinds {
+		if c, ok := k.(interface{ Close() }); ok {
+			c.Close()
 		}
 	}
 	return nil

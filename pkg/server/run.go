@@ -202,7 +202,7 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	if err != nil {
 		return err
 	}
-	pages := web.Options{Control: verbs, Loader: loader, Auth: s.auth, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes),
+	pages := web.Options{Control: verbs, Loader: loader, Auth: s.auth, Deliverer: s.deliverer, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes),
 		SpoolLimit: int64(s.cfg.MaxSpoolBytes), Logger: s.log}
 	if signOn != nil {
 		pages.SignOn = signOn

@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/api"
 	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/deliver"
 	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
 	"github.com/tinydevcrm/tinydevcrm/pkg/observe"
 	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
@@ -39,12 +41,19 @@ type site struct {
 	url   string
 	token string
 
-	server *httptest.Server
-	down   atomic.Bool
+	server    *httptest.Server
+	down      atomic.Bool
+	deliverer *deliver.Deliverer
 }
 
 // An identity provider is trusted when one is given.
 func open(t *testing.T, db *pgtest.Database, role string, trust ...auth.SignOnOptions) *site {
+	t.Helper()
+	return openDelivering(t, db, role, deliver.Options{}, trust...)
+}
+
+// openDelivering has the site deliver by more kinds than webhooks, which go to 127.0.0.1 only; deliver starts it.
+func openDelivering(t *testing.T, db *pgtest.Database, role string, delivering deliver.Options, trust ...auth.SignOnOptions) *site {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	pool, err := postgres.Open(ctx, db.URL("tinydev_server"), "tinydev", 6)
@@ -78,14 +87,18 @@ func open(t *testing.T, db *pgtest.Database, role string, trust ...auth.SignOnOp
 	if err := s.auth.Register(ctx, role, "test", s.token); err != nil {
 		t.Fatal(err)
 	}
+	delivering.Pool, delivering.Relay, delivering.Control, delivering.Server, delivering.Logger = pool, stream, control.New(sessions), "test", log
+	delivering.WebhookAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	delivering.Kinds = append(delivering.Kinds, deliver.NewWebhook(delivering.WebhookAllow, "test"))
+	s.deliverer = deliver.New(delivering)
 	service, err := api.New(api.Options{
-		Control: control.New(sessions), Loader: loader, Relay: stream, Auth: s.auth, Metrics: observe.NewMetrics("test"), Logger: log,
+		Control: control.New(sessions), Loader: loader, Relay: stream, Deliverer: s.deliverer, Auth: s.auth, Metrics: observe.NewMetrics("test"), Logger: log,
 		Version: "test", Listen: "127.0.0.1:0", Ready: func(context.Context) error { return nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := web.Options{Control: control.New(sessions), Loader: loader, Auth: s.auth, SpoolDir: loader.SpoolDir, Logger: log}
+	options := web.Options{Control: control.New(sessions), Loader: loader, Auth: s.auth, Deliverer: s.deliverer, SpoolDir: loader.SpoolDir, Logger: log}
 	if signOn != nil {
 		options.SignOn = signOn
 	}
@@ -115,6 +128,23 @@ func open(t *testing.T, db *pgtest.Database, role string, trust ...auth.SignOnOp
 	})
 	pgtest.Eventually(t, 10*time.Second, "the relay is ready", stream.Ready)
 	return s
+}
+
+// deliver has the site deliver until the test ends.
+func (s *site) deliver() {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.deliverer.Run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			s.t.Errorf("deliver: %v", err)
+		}
+	})
+	pgtest.Eventually(s.t, 10*time.Second, "the site delivers", func() bool {
+		return pgtest.Value[bool](s.t, s.db.Superuser(), "select exists (select from tinydev_impl.server where lease_until > pg_catalog.clock_timestamp())")
+	})
 }
 
 // cut breaks all connections and answers nobody until mend.

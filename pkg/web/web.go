@@ -18,6 +18,7 @@ import (
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/deliver"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
 )
@@ -47,11 +48,18 @@ type Authenticator interface {
 	SignIn(ctx context.Context, w http.ResponseWriter, p auth.Principal) error
 }
 
+// Deliverer sends to the targets of subscriptions; *deliver.Deliverer is one.
+type Deliverer interface {
+	Try(ctx context.Context, s deliver.Subscription, kind string) (deliver.Outcome, time.Duration, error)
+}
+
 // Options are what the pages need.
 type Options struct {
 	Control *control.Control
 	Loader  Loader
 	Auth    Authenticator
+	// Deliverer tries targets out and ends what readers of e-mail want no more.
+	Deliverer Deliverer
 	// SignOn is another way to sign in; nil is none.
 	SignOn SignOn
 	// SpoolDir keeps files between their preview and their load; it is made when missing. ingest.CleanSpool empties it.
@@ -73,8 +81,8 @@ type Web struct {
 
 // New parses the templates. An error is a mistake in what is embedded or missing in options.
 func New(options Options) (*Web, error) {
-	if options.Control == nil || options.Loader == nil || options.Auth == nil || options.SpoolDir == "" {
-		return nil, errors.New("make the pages: control, loader, auth and spool folder are needed")
+	if options.Control == nil || options.Loader == nil || options.Auth == nil || options.Deliverer == nil || options.SpoolDir == "" {
+		return nil, errors.New("make the pages: control, loader, auth, deliverer and spool folder are needed")
 	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)

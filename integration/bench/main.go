@@ -1,4 +1,4 @@
-// Command bench measures uploads, events, refreshes and users' sessions beside the bare way of doing the same, in turns and in one run.
+// Command bench measures uploads, events, refreshes, users' sessions and deliveries beside the bare way of doing the same, in turns and in one run.
 //
 // It makes a private PostgreSQL with durable settings in a temporary folder, starts the built server on it, and prints for each
 // part whether the target is met. The exit code is 0 when all parts ran; with --check it is 1 when a target is missed.
@@ -37,6 +37,10 @@ type options struct {
 	refreshRuns   int
 
 	sessionRequests int
+	webhooks        int
+	webhookTurns    int
+	deliveryEvents  int
+	logEvents       int
 }
 
 // part is one thing that is measured.
@@ -51,12 +55,17 @@ var parts = []part{
 	{"fanout", measureFanout},
 	{"refresh", measureRefresh},
 	{"sessions", measureSessions},
+	{"deliveries", measureDeliveries},
+	{"log", measureLog},
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == bareServerCommand {
-		exit(serveBare(os.Args[2:]))
-		return
+	// What is measured beside the server runs as processes of this program too.
+	if len(os.Args) > 1 {
+		if process := map[string]func([]string) error{bareServerCommand: serveBare, barePosterCommand: postBare, forwardCommand: forward}[os.Args[1]]; process != nil {
+			exit(process(os.Args[2:]))
+			return
+		}
 	}
 	o, chosen, err := parseFlags(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -92,7 +101,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.binary, "binary", "bin/tinydev", "the built server (make build)")
 	flags.StringVar(&o.dir, "dir", "", "folder for the cluster and the file; default a temporary one. What is made in it is removed")
-	flags.StringVar(&o.only, "only", "", "parts to run, separated by commas: upload, latency, fanout, refresh, sessions; default all")
+	flags.StringVar(&o.only, "only", "", "parts to run, separated by commas: upload, latency, fanout, refresh, sessions, deliveries, log; default all")
 	flags.BoolVar(&o.quick, "quick", false, "a minute in all instead of several: smaller sizes, fewer rounds")
 	flags.BoolVar(&o.check, "check", false, "exit with 1 when a target is missed")
 	flags.StringVar(&o.profile, "perf", "", "record the server by perf during fanout and upload; the files begin with this path")
@@ -104,6 +113,10 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	flags.IntVar(&o.fanoutTurns, "fanout-turns", 4, "pieces of that length, taken in turns")
 	flags.IntVar(&o.refreshRuns, "refresh-runs", 31, "refreshes each way and size")
 	flags.IntVar(&o.sessionRequests, "session-requests", 2000, "requests each way in a warm session")
+	flags.IntVar(&o.webhooks, "webhooks", 20000, "webhooks of one turn")
+	flags.IntVar(&o.webhookTurns, "webhook-turns", 4, "turns each way")
+	flags.IntVar(&o.deliveryEvents, "delivery-events", 200, "commits for the latency of each kind of subscription")
+	flags.IntVar(&o.logEvents, "log-events", 10_000_000, "events in the large log whose pages are read")
 	if err := flags.Parse(args); err != nil {
 		return o, nil, err
 	}
@@ -114,7 +127,8 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 		given := map[string]bool{}
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		for name, value := range map[string]string{"upload-bytes": "100000000", "upload-rounds": "3", "latency-events": "200",
-			"fanout-seconds": "6", "fanout-turns": "2", "refresh-runs": "15", "session-requests": "600"} {
+			"fanout-seconds": "6", "fanout-turns": "2", "refresh-runs": "15", "session-requests": "600",
+			"webhooks": "10000", "webhook-turns": "2", "delivery-events": "60", "log-events": "1000000"} {
 			if given[name] {
 				continue
 			}
@@ -125,7 +139,8 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	}
 	for name, value := range map[string]int64{"upload-bytes": o.uploadBytes, "upload-rounds": int64(o.uploadRounds), "latency-events": int64(o.latencyEvents),
 		"subscribers": int64(o.subscribers), "fanout-turns": int64(o.fanoutTurns), "fanout-seconds": int64(o.fanoutSeconds / max(1, o.fanoutTurns)),
-		"refresh-runs": int64(o.refreshRuns), "session-requests": int64(o.sessionRequests)} {
+		"refresh-runs": int64(o.refreshRuns), "session-requests": int64(o.sessionRequests),
+		"webhooks": int64(o.webhooks), "webhook-turns": int64(o.webhookTurns), "delivery-events": int64(o.deliveryEvents), "log-events": int64(o.logEvents)} {
 		if value < 1 {
 			return o, nil, fmt.Errorf("--%s is too small", name)
 		}
@@ -142,7 +157,7 @@ func choose(only string) ([]part, error) {
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no part %q: upload, latency, fanout, refresh, sessions", name)
+			return nil, fmt.Errorf("there is no part %q: upload, latency, fanout, refresh, sessions, deliveries, log", name)
 		}
 		chosen = append(chosen, parts[i])
 	}

@@ -38,6 +38,7 @@ type stage struct {
 	url    string // of the server
 	token  string
 	log    *os.File
+	mail   *mailbox // where the server's e-mail goes
 }
 
 func openStage(ctx context.Context, o options) (s *stage, err error) {
@@ -80,8 +81,14 @@ func openStage(ctx context.Context, o options) (s *stage, err error) {
 	if err := s.superuser(ctx, "select tinydev.create_user('"+user+"', admin => true)"); err != nil {
 		return nil, err
 	}
+	if s.mail, err = startMailbox(); err != nil {
+		return nil, err
+	}
 	return s, s.startServer(ctx, binary)
 }
+
+// forwardFile holds the address to which the command "forward" posts.
+func (s *stage) forwardFile() string { return filepath.Join(s.dir, "forward") }
 
 // startServer runs the binary and returns when it is ready.
 func (s *stage) startServer(ctx context.Context, binary string) (err error) {
@@ -97,7 +104,16 @@ func (s *stage) startServer(ctx context.Context, binary string) (err error) {
 			s.server.Env = append(s.server.Env, entry)
 		}
 	}
-	s.server.Env = append(s.server.Env, "TINYDEV_DATABASE_URL="+s.pg.URL("tinydev_server", cluster.Database))
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	commands, err := json.Marshal(map[string][]string{"forward": {self, forwardCommand, s.forwardFile()}})
+	if err != nil {
+		return err
+	}
+	s.server.Env = append(s.server.Env, "TINYDEV_DATABASE_URL="+s.pg.URL("tinydev_server", cluster.Database), "TINYDEV_WEBHOOK_ALLOW=127.0.0.1/32",
+		"TINYDEV_SMTP_URL=smtp://"+s.mail.address, "TINYDEV_SMTP_FROM=bench@example.org", "TINYDEV_COMMANDS="+string(commands))
 	if err := s.server.Start(); err != nil {
 		s.server = nil
 		return fmt.Errorf("start the server: %w", err)
@@ -147,6 +163,9 @@ func (s *stage) close() error {
 			text, _ := os.ReadFile(s.log.Name()) // what there is of it
 			errs = append(errs, fmt.Errorf("the server ended badly: %w\n%s", err, text))
 		}
+	}
+	if s.mail != nil {
+		errs = append(errs, s.mail.server.Close())
 	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())

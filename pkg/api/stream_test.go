@@ -108,7 +108,7 @@ func TestStreamResumes(t *testing.T) {
 	h.happen(pgtest.Bob, "hidden")
 	h.happen(pgtest.Ann, "one")
 	got := s.event()
-	if got["event"] != "tinydev.table.created" || !strings.Contains(got["data"], `"subject": "\"Ann\".one"`) || !strings.Contains(got["data"], `"id": "`+got["id"]+`"`) {
+	if got["event"] != "tinydev.table.created" || !strings.Contains(got["data"], `"subject":"\"Ann\".one"`) || !strings.Contains(got["data"], `"id":"`+got["id"]+`"`) {
 		t.Errorf("got %v", got)
 	}
 	s.close()

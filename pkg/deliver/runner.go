@@ -497,7 +497,7 @@ func (r *runner) refresh(ctx context.Context, p *pending) error {
 	if p.event.JSON == nil || time.Since(p.readAt) < freshFor {
 		return nil
 	}
-	rows, err := r.d.Pool.Query(ctx, `select "position", event::text from tinydev_impl.read_events_as($1, $2, 1)`, r.def.Owner, p.event.Position-1)
+	rows, err := r.d.Pool.Query(ctx, `select "position", event from tinydev_impl.read_events_as($1, $2, 1)`, r.def.Owner, p.event.Position-1)
 	if err != nil {
 		return postgres.Fault(err, "")
 	}

@@ -1,7 +1,7 @@
 -- plpgsql keeps the plan from call to call, which a function in SQL makes anew each time: 0.06 instead of 0.33 ms.
 create or replace function tinydev_impl.read_events_as(
   p_role name, p_after bigint, p_max_rows integer
-) returns table ("position" bigint, type text, subject text, event jsonb)
+) returns table ("position" bigint, type text, subject text, event text)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -12,7 +12,7 @@ declare
 begin
   return query
     select e.position, e.type, e.subject,
-           tinydev_lib.cloud_event(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at,
+           tinydev_lib.cloud_event_text(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at,
              tinydev_impl.visible_data(p_role, e.workspace, e.data), v_source)
       from tinydev_impl.event e
      where e.position > p_after and e.position <= p_after + 100000 and tinydev_impl.may_see_event(p_role, e.workspace, e.subject_id)

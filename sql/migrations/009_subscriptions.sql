@@ -105,4 +105,7 @@ select r.rolname, 'notices', 'email', array['view.failed', 'view.missed', 'view.
 
 reset role;
 
+-- It answers with text now.
+drop function if exists tinydev_impl.read_events_as(name, bigint, integer);
+
 ---- create above / drop below ----

@@ -39,6 +39,7 @@ func TestHeldOpen(t *testing.T) {
 		{fmt.Sprintf("select pg_advisory_lock(%d), pg_advisory_lock(0), pg_advisory_lock(1), pg_advisory_lock(%d)", schema.LockKey, int64(1)<<62)},
 		{"select pg_advisory_lock(k) from generate_series(2, 500) k", "select pg_advisory_lock(1, k) from generate_series(1, 500) k"},
 		{"select tinydev_lib.audit_unscheduled()"},
+		{"select tinydev.create_trigger('held')", "select tinydev.create_trigger('not_held')", "select tinydev.drop_trigger('not_held')", "select * from tinydev.trigger"},
 	}
 	run(t, eve, "create table held2 ()")
 	for i, statements := range hold {

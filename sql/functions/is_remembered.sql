@@ -7,6 +7,7 @@ as $$
       or exists (select from tinydev_impl.trust t where p_role in (t.role_name, t.owner_name))
       or exists (select from tinydev_impl.user_limit l where l.role_name = p_role)
       or exists (select from tinydev_impl.subscription s where s.role_name = p_role)
+      or exists (select from tinydev_impl.made_trigger m where m.owner = p_role)
       or exists (select from cron.job j where j.username = p_role)
       or exists (select from tinydev_impl.inbox i where i.workspace = p_role)
       or exists (select from tinydev_impl.event e where e.workspace = p_role)

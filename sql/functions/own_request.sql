@@ -32,7 +32,8 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from tinydev_impl.request r where r.request_id = new.request_id;
+  -- What waits for who places events stays, see tinydev_impl.put_trigger.
+  delete from tinydev_impl.request r where r.request_id = new.request_id and r.answer ->> 'state' is distinct from 'pending';
   return null;
 end $$;
 

@@ -10,12 +10,16 @@ declare
   v_event_ids    bigint[];
 begin
   placed := 0;
-  if not exists (select from tinydev_impl.inbox) then
+  if not exists (select from tinydev_impl.inbox) and not exists (select from tinydev_impl.request r where r.answer ->> 'state' = 'pending') then
     select h.position into head from tinydev_impl.head h;
     return;
   end if;
   select h.position, h.partition_to into head, v_partition_to from tinydev_impl.head h where h.only_row for update;
   v_event_ids := array(select i.event_id from tinydev_impl.inbox i order by i.event_id limit p_max_rows);
+  -- Looked for after the events: what was asked for before one of them was committed is seen, and that event notifies.
+  if exists (select from tinydev_impl.request r where r.answer ->> 'state' = 'pending') then
+    perform tinydev_impl.make_triggers();
+  end if;
   if head + cardinality(v_event_ids) >= v_partition_to then
     perform tinydev_impl.extend_log(head + cardinality(v_event_ids));
   end if;
@@ -32,4 +36,4 @@ end $$;
 
 comment on function tinydev_impl.place(integer) is
 $$Moves up to p_max_rows committed events from the inbox to the end of the log, each with the next dense position.
-One at a time by a row lock that only the server can take. Cheap when there is nothing to place.$$;
+Makes the triggers before that users asked for. One at a time by a row lock that only the server can take. Cheap when there is nothing to place.$$;

@@ -82,6 +82,7 @@ begin
     get diagnostics v_batch = row_count;
     v_sent := v_sent + v_batch;
   end loop;
+  perform tinydev_impl.prune_triggers();
   delete from tinydev_impl.held_job h where not exists (select from cron.job j where j.jobid = h.job_id);
   perform tinydev_lib.audit_unscheduled();
   delete from tinydev_impl.server_session s
@@ -98,5 +99,5 @@ end $$;
 
 comment on function tinydev_impl.upkeep() is
 $$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history and the audit, which it tells of jobs
-that were unscheduled in psql, the deliveries that arrived longer ago than their retention and those of dropped subscriptions, and removes page sessions that expired, and tokens, trust, identities, limits and subscriptions of roles
+that were unscheduled in psql, the deliveries that arrived longer ago than their retention and those of dropped subscriptions, and removes page sessions that expired, and tokens, trust, identities, limits, subscriptions and triggers of roles
 that are gone.$$;

@@ -17,11 +17,16 @@ declare
   v_failed       boolean := 'failed' = any (p_outcomes) or 'gone' = any (p_outcomes);
   v_pause        text;
   v_plan         integer[];
-  v_dead         record;
+  v_dead         tinydev_impl.delivery;
+  v_last         bigint;
+  v_new          integer;
 begin
+  select s.last_position into v_last from tinydev_impl.subscription s
+   where s.subscription_id = p_subscription_id and s.holder = p_server_id and s.round = p_round for no key update;
   update tinydev_impl.subscription s
      set cursor_position   = greatest(s.cursor_position, p_position),
          read_position     = greatest(s.read_position, p_position, (select max(p) from unnest(p_positions) p)),
+         last_position     = greatest(s.last_position, (select max(p) from unnest(p_positions) p)),
          last_delivered_at = case when v_delivered then clock_timestamp() else s.last_delivered_at end,
          failing_since     = case when v_delivered then null when v_failed then coalesce(s.failing_since, clock_timestamp()) else s.failing_since end,
          dead_lettered_at  = case when v_delivered then null else s.dead_lettered_at end
@@ -36,42 +41,53 @@ begin
   -- One that is paused gives nothing up: it goes on where it stopped.
   v_plan := case when v_pause is null then v_subscription.retry_seconds else v_subscription.retry_seconds || 2147483 end;
 
-  with reported as (
-    select r.*, d as old, coalesce(d.state, '') in ('pending', 'failing') as is_open, a.is_attempt,
-           case when d.round = p_round then d.attempt_count else 0 end + a.is_attempt::integer as made
-      from unnest(p_positions, p_lanes, p_types, p_subjects, p_outcomes, p_attempted_at, p_status_codes, p_latencies_ms, p_errors, p_responses, p_retry_after_seconds)
-             as r(position, lane, type, subject, outcome, attempted_at, status_code, latency_ms, error, response, retry_after)
-      left join tinydev_impl.delivery d on d.subscription_id = p_subscription_id and d.position = r.position
-      -- One that is reported once more, because the answer to the first report was lost, does not count again.
-     cross join lateral (select r.outcome in ('delivered', 'failed', 'gone') and d.last_attempt_at is distinct from r.attempted_at as is_attempt) a
-  ), recorded as (
-    insert into tinydev_impl.delivery as d (subscription_id, position, round, lane, type, subject, attempt_count, state, next_attempt_at, attempts,
-                                            last_attempt_at, status_code, latency_ms, error, response)
-    select p_subscription_id, r.position, p_round, r.lane, r.type, r.subject, r.made,
-           case when r.outcome = 'delivered' then 'delivered'
-                when r.outcome = 'waiting' then case when r.is_open then (r.old).state else 'pending' end
-                when r.outcome = 'withheld' or v_plan[r.made] is null then 'dead'
-                else 'failing' end,
-           case when r.outcome in ('failed', 'gone') then tinydev_impl.retry_at(v_plan[r.made], r.retry_after)
-                when r.outcome <> 'waiting' then null
-                when r.is_open then (r.old).next_attempt_at
-                when v_subscription.digest_seconds > 0 then clock_timestamp() + make_interval(secs => v_subscription.digest_seconds) end,
-           case when (r.old).last_attempt_at is null then '[]'
-                when r.is_attempt then tinydev_impl.last_of((r.old).attempts || tinydev_lib.last_attempt(r.old), 49)
-                else (r.old).attempts end,
-           case when r.is_attempt then r.attempted_at else (r.old).last_attempt_at end,
-           case when r.is_attempt then r.status_code else (r.old).status_code end,
-           case when r.is_attempt then r.latency_ms else (r.old).latency_ms end,
-           case when r.is_attempt or r.outcome = 'withheld' then r.error else (r.old).error end,
-           case when r.is_attempt then r.response else (r.old).response end
-      from reported r
-    on conflict (subscription_id, position) do update
-      set round = excluded.round, lane = excluded.lane, attempt_count = excluded.attempt_count, state = excluded.state, next_attempt_at = excluded.next_attempt_at,
-          attempts = excluded.attempts, last_attempt_at = excluded.last_attempt_at, status_code = excluded.status_code, latency_ms = excluded.latency_ms,
-          error = excluded.error, response = excluded.response
-    returning d.position, d.type, d.subject, d.state, d.status_code, d.error
-  )
-  select r.* into v_dead from recorded r where r.state = 'dead' order by r.position limit 1;
+  -- What arrived at the first attempt is nearly all, and has no row yet.
+  insert into tinydev_impl.delivery (subscription_id, position, round, lane, type, subject, state, attempt_count, last_attempt_at, status_code, latency_ms, error, response)
+  select p_subscription_id, r.position, p_round, r.lane, r.type, r.subject, 'delivered', 1, r.attempted_at, r.status_code, r.latency_ms, r.error, r.response
+    from unnest(p_positions, p_lanes, p_types, p_subjects, p_outcomes, p_attempted_at, p_status_codes, p_latencies_ms, p_errors, p_responses)
+           as r(position, lane, type, subject, outcome, attempted_at, status_code, latency_ms, error, response)
+   where r.outcome = 'delivered' and r.position > v_last;
+  get diagnostics v_new = row_count;
+
+  if v_new < cardinality(p_positions) then
+    with reported as (
+      select r.*, d as old, coalesce(d.state, '') in ('pending', 'failing') as is_open, a.is_attempt,
+             case when d.round = p_round then d.attempt_count else 0 end + a.is_attempt::integer as made
+        from unnest(p_positions, p_lanes, p_types, p_subjects, p_outcomes, p_attempted_at, p_status_codes, p_latencies_ms, p_errors, p_responses, p_retry_after_seconds)
+               as r(position, lane, type, subject, outcome, attempted_at, status_code, latency_ms, error, response, retry_after)
+        left join tinydev_impl.delivery d on d.subscription_id = p_subscription_id and d.position = r.position
+        -- One that is reported once more, because the answer to the first report was lost, does not count again.
+       cross join lateral (select r.outcome in ('delivered', 'failed', 'gone') and d.last_attempt_at is distinct from r.attempted_at as is_attempt) a
+       where r.outcome <> 'delivered' or r.position <= v_last
+    ), recorded as (
+      insert into tinydev_impl.delivery as d (subscription_id, position, round, lane, type, subject, attempt_count, state, next_attempt_at, attempts,
+                                              last_attempt_at, status_code, latency_ms, error, response)
+      select p_subscription_id, r.position, p_round, r.lane, r.type, r.subject, r.made,
+             case when r.outcome = 'delivered' then 'delivered'
+                  when r.outcome = 'waiting' then case when r.is_open then (r.old).state else 'pending' end
+                  when r.outcome = 'withheld' or v_plan[r.made] is null then 'dead'
+                  else 'failing' end,
+             case when r.outcome in ('failed', 'gone') then tinydev_impl.retry_at(v_plan[r.made], r.retry_after)
+                  when r.outcome <> 'waiting' then null
+                  when r.is_open then (r.old).next_attempt_at
+                  when v_subscription.digest_seconds > 0 then clock_timestamp() + make_interval(secs => v_subscription.digest_seconds) end,
+             case when (r.old).last_attempt_at is null then '[]'
+                  when r.is_attempt then tinydev_impl.last_of((r.old).attempts || tinydev_lib.last_attempt(r.old), 49)
+                  else (r.old).attempts end,
+             case when r.is_attempt then r.attempted_at else (r.old).last_attempt_at end,
+             case when r.is_attempt then r.status_code else (r.old).status_code end,
+             case when r.is_attempt then r.latency_ms else (r.old).latency_ms end,
+             case when r.is_attempt or r.outcome = 'withheld' then r.error else (r.old).error end,
+             case when r.is_attempt then r.response else (r.old).response end
+        from reported r
+      on conflict (subscription_id, position) do update
+        set round = excluded.round, lane = excluded.lane, attempt_count = excluded.attempt_count, state = excluded.state, next_attempt_at = excluded.next_attempt_at,
+            attempts = excluded.attempts, last_attempt_at = excluded.last_attempt_at, status_code = excluded.status_code, latency_ms = excluded.latency_ms,
+            error = excluded.error, response = excluded.response
+      returning d.*
+    )
+    select r.* into v_dead from recorded r where r.state = 'dead' order by r.position limit 1;
+  end if;
 
   if v_dead.position is not null and v_subscription.dead_lettered_at is null then
     update tinydev_impl.subscription s set dead_lettered_at = clock_timestamp() where s.subscription_id = p_subscription_id;

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func (c *Commands) run(ctx context.Context, command config.Command, s Subscripti
 		Stderr:    &output,
 		WaitDelay: pipeGrace,
 	}
-	stopped, err := runGroup(ctx, cmd, e.JSON)
+	stopped, err := runGroup(ctx, cmd, append(bytes.Clone(e.JSON), '\n')) // a line, as tinydev subscribe gives it
 	o := Outcome{State: Failed, Response: excerpt(output.kept)}
 	switch {
 	case stopped && errors.Is(ctx.Err(), context.DeadlineExceeded):

@@ -86,7 +86,7 @@ func TestCommandReadsTheEvent(t *testing.T) {
 	s := subscription("run")
 	s.Name = "`touch " + mark + "`"
 	o := commands(t, `cat`, "$(touch "+mark+")").Send(t.Context(), s, e)
-	if want := (deliver.Outcome{State: deliver.Delivered, Response: payload}); o != want {
+	if want := (deliver.Outcome{State: deliver.Delivered, Response: payload + "\n"}); o != want {
 		t.Errorf("%+v", o)
 	}
 	if _, err := os.Stat(mark); !errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +95,7 @@ func TestCommandReadsTheEvent(t *testing.T) {
 
 	// An event larger than a pipe, read by nobody, in part, and all.
 	large := ofJSON(`"` + strings.Repeat("x", 3<<20) + `"`)
-	for script, says := range map[string]string{"exit 0": "", "head -c 5": `"xxxx`, "wc -c": strconv.Itoa(3<<20+2) + "\n"} {
+	for script, says := range map[string]string{"exit 0": "", "head -c 5": `"xxxx`, "wc -c": strconv.Itoa(3<<20+3) + "\n"} {
 		if o := commands(t, script).Send(t.Context(), subscription("run"), large); o.State != deliver.Delivered || o.Response != says {
 			t.Errorf("%s: %+v", script, o)
 		}
@@ -235,11 +235,11 @@ func TestCommandLeavesNothingBehind(t *testing.T) {
 // One that leaves its process group lives on, but holds nobody up by holding the output open.
 func TestCommandWaitsForNoDaemon(t *testing.T) {
 	t.Parallel()
-	pidFile := filepath.Join(t.TempDir(), "pid")
+	pidFile, start := filepath.Join(t.TempDir(), "pid"), time.Now()
 	o := commands(t, `setsid sh -c 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 60' sh "$1" & while [ ! -e "$1" ]; do sleep 0.01; done; echo done`, pidFile).
 		Send(within(t, 30*time.Second), subscription("run"), ofJSON("{}"))
-	if o.State != deliver.Delivered || o.Response != "done\n" {
-		t.Errorf("%+v", o)
+	if took := time.Since(start); o.State != deliver.Delivered || o.Response != "done\n" || took > 25*time.Second {
+		t.Errorf("after %s: %+v", took, o)
 	}
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
@@ -346,7 +346,7 @@ func TestCommandsAtTheSameTime(t *testing.T) {
 		all.Go(func() {
 			e := event(i)
 			o := k.Send(within(t, time.Minute), subscription("run"), e)
-			if want := fmt.Sprintf("%s%d\n", e[0].JSON, i); o.State != deliver.Delivered || o.Response != want || !json.Valid(e[0].JSON) {
+			if want := fmt.Sprintf("%s\n%d\n", e[0].JSON, i); o.State != deliver.Delivered || o.Response != want || !json.Valid(e[0].JSON) {
 				t.Errorf("%d: %+v", i, o)
 			}
 		})

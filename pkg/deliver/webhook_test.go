@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/x509"
@@ -423,26 +424,42 @@ func TestWebhookWithPassword(t *testing.T) {
 	}
 }
 
-// A receiver that closes each connection after its answer, without saying so, loses nothing.
+// A receiver that closes connections after an answer, or when it gets the next request, loses nothing.
 func TestWebhookSurvivesClosedConnections(t *testing.T) {
 	t.Parallel()
-	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		connection, out, err := http.NewResponseController(w).Hijack()
+	for _, requests := range []int{1, 2} { // of a connection
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Error(err)
-			return
+			t.Fatal(err)
 		}
-		_, _ = out.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		if err := errors.Join(out.Flush(), connection.Close()); err != nil {
-			t.Error(err)
-		}
-	}))
-	t.Cleanup(receiver.Close)
-	w := sender(t)
-	for i := range int64(100) {
-		if o := w.Send(t.Context(), subscription(receiver.URL), event(i)); o.State != deliver.Delivered {
-			t.Fatalf("%+v", o)
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer connection.Close()
+					in := bufio.NewReader(connection)
+					for i := range requests {
+						r, err := http.ReadRequest(in)
+						if err != nil {
+							return
+						}
+						_, _ = io.Copy(io.Discard, r.Body)
+						if i == 0 {
+							_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+						}
+					}
+				}()
+			}
+		}()
+		w := sender(t)
+		for i := range int64(100) {
+			if o := w.Send(t.Context(), subscription("http://"+listener.Addr().String()), event(i)); o.State != deliver.Delivered {
+				t.Fatalf("%d requests a connection: %+v", requests, o)
+			}
 		}
 	}
 }

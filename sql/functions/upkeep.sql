@@ -25,7 +25,7 @@ begin
     begin
       execute format('drop table tinydev_impl.%I, tinydev_impl.%I', v_partition.table_name, 'delivery_' || v_partition.position_from);
       delete from tinydev_impl.event_partition where table_name = v_partition.table_name;
-      v_dropped := v_dropped || v_partition.table_name;
+      v_dropped := v_dropped || v_partition.table_name::text;
     exception when lock_not_available then
       exit;  -- a reader holds the log open; the next upkeep tries again
     end;

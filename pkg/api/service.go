@@ -105,6 +105,7 @@ func New(o Options) (*Service, error) {
 	s.relationRoutes()
 	s.jobRoutes()
 	s.eventRoutes()
+	s.triggerRoutes()
 	s.auditRoutes()
 	s.sharingRoutes()
 	s.userRoutes()

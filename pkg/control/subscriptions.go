@@ -125,9 +125,15 @@ func call(verb string, names []string) string {
 }
 
 // CreateSubscription makes a subscription that begins with the next event; a webhook's secret is made here when none is given, since
-// PostgreSQL 12 cannot. Errors: invalid subscription_invalid (field "field"), target_forbidden, command_unknown, condition_invalid,
-// secret_invalid; not_found relation_not_found; forbidden not_readable; conflict subscription_name_taken, subscriptions_too_many.
+// PostgreSQL 12 cannot. Errors: invalid subscription_invalid (field "field"), template_invalid, target_forbidden, command_unknown,
+// condition_invalid, secret_invalid; not_found relation_not_found; forbidden not_readable, foreign_code; conflict
+// subscription_name_taken, subscriptions_too_many.
 func (u *User) CreateSubscription(ctx context.Context, s NewSubscription, dryRun bool) (Change[Subscription], error) {
+	if u.checkOptions != nil && s.Options != nil {
+		if err := u.checkOptions(s.Kind, s.Options); err != nil {
+			return Change[Subscription]{}, err
+		}
+	}
 	names, values := s.arguments()
 	names, values = append(names, "name", "kind", "target", "dry_run"), append(values, s.Name, s.Kind, s.Target, dryRun)
 	if s.Secret == "" && s.Kind == "webhook" && !dryRun {
@@ -149,6 +155,15 @@ func NewWebhookSecret() string {
 // AlterSubscription changes a subscription; active false pauses it, true lets it go on where it stopped; nil stays.
 // Errors: not_found subscription_not_found; those of CreateSubscription.
 func (u *User) AlterSubscription(ctx context.Context, name string, target *string, c SubscriptionChange, active *bool, dryRun bool) (Change[Subscription], error) {
+	if u.checkOptions != nil && c.Options != nil {
+		old, err := u.DescribeSubscription(ctx, name)
+		if err == nil {
+			err = u.checkOptions(old.Kind, c.Options)
+		}
+		if err != nil {
+			return Change[Subscription]{}, err
+		}
+	}
 	names, values := c.arguments()
 	names, values = append(names, "subscription", "dry_run"), append(values, name, dryRun)
 	if target != nil {
@@ -183,6 +198,22 @@ select coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) || tinydev_lib.deliv
   from (select * from tinydev.subscription where subscription_id > $1 order by subscription_id limit $2) s`, after, limit)
 }
 
+// Reach is what the servers that are up can deliver to.
+type Reach struct {
+	Servers  int      `json:"servers"`
+	Kinds    []string `json:"kinds"`
+	Commands []string `json:"commands"` // those that the owner may have run
+}
+
+// Reach tells what the servers that are up can deliver to for owner.
+func (u *User) Reach(ctx context.Context, owner string) (Reach, error) {
+	return decode[Reach](ctx, u, `
+select r || pg_catalog.jsonb_build_object('commands', (
+         select coalesce(pg_catalog.jsonb_agg(c order by c), '[]') from pg_catalog.jsonb_array_elements_text(r -> 'commands') c
+          where tinydev_lib.may_run($1, tinydev_lib.delivery_reach('command', c) -> 'command_users')))
+  from tinydev_lib.delivery_reach(null, null) r`, owner)
+}
+
 // RotatedSecret is the new secret of a webhook.
 type RotatedSecret struct {
 	Name           string    `json:"name"`
@@ -206,10 +237,20 @@ type TestedSubscription struct {
 	EventID int64  `json:"event_id" doc:"tinydev.event.event_id of subscription.tested"`
 }
 
-// TestSubscription writes subscription.tested, which goes to this subscription alone. Errors: not_found subscription_not_found;
-// conflict subscription_paused.
+// TestSubscription writes subscription.tested, which goes to this subscription alone; TestedDelivery tells what becomes of it.
+// Errors: not_found subscription_not_found; conflict subscription_paused.
 func (u *User) TestSubscription(ctx context.Context, name string, dryRun bool) (Change[TestedSubscription], error) {
 	return change[TestedSubscription](ctx, u, "", "select tinydev.test_subscription($1, $2)", name, dryRun)
+}
+
+// TestedDelivery gives the delivery of an event that TestSubscription wrote, which lies after a position of the log; nil while there
+// is none. Errors: not_found subscription_not_found.
+func (u *User) TestedDelivery(ctx context.Context, name string, eventID, after int64) (*Delivery, error) {
+	list, err := u.deliveries(ctx, name, " and delivery_id = (select e.position from tinydev.event e where e.event_id = $2 and e.position > $3)", eventID, after)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
 }
 
 // Redelivery says what is to be sent once more: one delivery, or a range in a state.
@@ -285,8 +326,21 @@ type DeliveryDetail struct {
 const deliveryColumns = "delivery_id, 'tinydev.' || type as type, subject, state, attempt_count, next_attempt_at, last_attempt_at, status_code, latency_ms, error, response"
 
 // Deliveries lists the deliveries of a subscription, newest event first, from the one before delivery_id before (0 for the newest);
-// state "" is all. limit is 1..1000. Errors: not_found subscription_not_found.
+// state "" is all, and of one that there is not there are none. limit is 1..1000. Errors: not_found subscription_not_found.
 func (u *User) Deliveries(ctx context.Context, name, state string, before int64, limit int) ([]Delivery, error) {
+	filter := " and ($2 = 0 or delivery_id < $2)"
+	switch state {
+	case "":
+	case "pending", "failing", "delivered", "dead":
+		filter += " and state = '" + state + "'" // written out, as PostgreSQL asks for to use the index of a state
+	default:
+		filter += " and false"
+	}
+	return u.deliveries(ctx, name, filter+" order by delivery_id desc limit $3", before, limit)
+}
+
+// deliveries reads deliveries of a subscription; filter is SQL that begins with and, with its arguments from $2 on.
+func (u *User) deliveries(ctx context.Context, name, filter string, args ...any) ([]Delivery, error) {
 	session, err := u.sessions.Acquire(ctx, u.Role)
 	if err != nil {
 		return nil, err
@@ -296,9 +350,7 @@ func (u *User) Deliveries(ctx context.Context, name, state string, before int64,
 	if err := session.QueryRow(ctx, "select s.subscription_id from tinydev_lib.find_subscription($1) s", name).Scan(&id); err != nil {
 		return nil, postgres.Fault(err, "")
 	}
-	rows, err := session.Query(ctx, "select "+deliveryColumns+`
-  from tinydev.delivery
- where subscription_id = $1 and ($2 = '' or state = $2) and ($3 = 0 or delivery_id < $3) order by delivery_id desc limit $4`, id, state, before, limit)
+	rows, err := session.Query(ctx, "select "+deliveryColumns+" from tinydev.delivery where subscription_id = $1"+filter, append([]any{id}, args...)...)
 	if err != nil {
 		return nil, postgres.Fault(err, "")
 	}

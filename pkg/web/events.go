@@ -32,10 +32,31 @@ type fact struct{ Key, Value string }
 // Kind is the part of the type before the dot: view, table.
 func (e event) Kind() string { kind, _, _ := strings.Cut(e.Type, "."); return kind }
 
-// eventTypes are offered in the filter; others can be typed.
-var eventTypes = []string{
-	"view.*", "view.refreshed", "view.failed", "view.created", "view.replaced", "view.dropped", "table.*", "table.created", "table.loaded", "table.dropped",
+// Page is where the subject of the event is shown.
+func (e event) Page() string {
+	switch e.Kind() {
+	case "table":
+		return "/table"
+	case "subscription", "delivery":
+		return "/subscription"
+	}
+	return "/view"
 }
+
+// eventTypes are offered in the filter; others can be typed.
+func eventTypes() []string {
+	var types []string
+	groups, _ := groupTypes(nil)
+	for _, group := range groups {
+		for _, t := range group.Types {
+			types = append(types, t.Value)
+		}
+	}
+	return types
+}
+
+// warnings are the ends of types that tell of trouble short of a failure; assets/events.js has the same.
+var warnings = []string{".missed", ".skipped", ".paused", ".events_lost", ".dead_lettered"}
 
 // Numbers of events: on the page of events, which keeps as many when more arrive, and on the first page.
 const (
@@ -60,7 +81,7 @@ type eventsPage struct {
 
 // listEvents answers GET /events?type=&subject=.
 func listEvents(v *visit) error {
-	p := eventsPage{Types: eventTypes}
+	p := eventsPage{Types: eventTypes()}
 	var err error
 	if p.List, err = v.latest(strings.TrimSpace(v.QueryParam("type")), strings.TrimSpace(v.QueryParam("subject")), eventsShown); err != nil {
 		return err
@@ -114,7 +135,7 @@ func readEvent(raw []byte) (event, error) {
 	}
 	e := event{Position: c.ID, Type: strings.TrimPrefix(c.Type, "tinydev."), Subject: c.Subject, Actor: c.Actor, Time: c.Time.UTC()}
 	e.Failed = strings.HasSuffix(e.Type, "failed")
-	e.Warning = strings.HasSuffix(e.Type, ".missed") || strings.HasSuffix(e.Type, ".skipped")
+	e.Warning = slices.ContainsFunc(warnings, func(end string) bool { return strings.HasSuffix(e.Type, end) })
 	var pretty bytes.Buffer
 	if len(c.Data) == 0 || json.Indent(&pretty, c.Data, "", "  ") != nil {
 		return e, nil

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"html/template"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ var functions = template.FuncMap{
 		}
 		return &list[0]
 	},
-	"plain": plainName,
+	"plain": plainName, "span": span, "spans": spans, "atMost": atMost,
 }
 
 // dict makes a map of pairs, so that a template can hand several values to another.
@@ -145,3 +146,13 @@ func plainName(full string) string {
 
 // quote writes one identifier as SQL does.
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+var plainIdentifier = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
+// quoteWhereNeeded writes an identifier as SQL shows it, but for words that are reserved.
+func quoteWhereNeeded(name string) string {
+	if plainIdentifier.MatchString(name) {
+		return name
+	}
+	return quote(name)
+}

@@ -15,6 +15,7 @@ type homePage struct {
 	Jobs                  []jobLine
 	MoreTables, MoreViews bool
 	MoreJobs              bool
+	Untold                *untold // nil unless nobody is told when the jobs fail
 	Events                eventList
 }
 
@@ -42,6 +43,9 @@ func home(v *visit) error {
 		return err
 	}
 	if p.Jobs, err = v.jobLines(0, homeLimit+1); err != nil {
+		return err
+	}
+	if p.Untold, err = v.untold(p.Jobs); err != nil {
 		return err
 	}
 	if p.Events, err = v.latest("", "", homeEvents); err != nil {

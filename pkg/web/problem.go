@@ -27,6 +27,7 @@ type problem struct {
 	UploadID int64       // the load that brought the same content before
 	Trust    string      // the owner whose code would run with the visitor's rights
 	Here     string      // the page to come back to after trusting
+	Field    string      // of the form that was sent; "" for none of them
 }
 
 // mistake is one thing wrong in a file. Line is 0 and texts are "" where not known.
@@ -77,6 +78,7 @@ func (v *visit) explain(err error, query string) *problem {
 		}
 	}
 	p.UploadID = number(e.Fields["upload_id"])
+	p.Field, _ = e.Fields["field"].(string)
 	switch e.Code {
 	case "foreign_code":
 		p.Trust, _ = e.Fields["owner"].(string)

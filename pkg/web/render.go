@@ -108,10 +108,13 @@ func (v *visit) show(status int, name, section, title string, data any) error {
 	return v.HTMLBlob(status, out.Bytes())
 }
 
+// partial says whether a module of ours asks for a block of the page.
+func (v *visit) partial() bool { return v.Request().Header.Get(fragmentHeader) != "" }
+
 // back sends the browser to a page after a change was made (303, so that a reload does not repeat it). Modules, which cannot see
 // where a redirect leads, get 201 with the place in Location.
 func (v *visit) back(place string) error {
-	if v.Request().Header.Get(fragmentHeader) != "" {
+	if v.partial() {
 		v.Response().Header().Set("Location", place)
 		return v.NoContent(http.StatusCreated)
 	}
@@ -129,6 +132,15 @@ var notices = map[string]string{
 	"resumed":   "The job runs again.",
 	"removed":   "The job is removed; the view stays as it is.",
 	"dropped":   "It is dropped.",
+
+	"subscribed":           "The subscription is made; it is sent what happens from now on.",
+	"subscription-changed": "The subscription is changed.",
+	"subscription-paused":  "The subscription is paused; what happens meanwhile is sent when it is resumed.",
+	"subscription-resumed": "The subscription goes on where it stopped.",
+	"address-set":          "The address is set: you are told from now on.",
+	"redelivered":          "It is sent once more.",
+	"redelivered-more":     "The first 10,000 are sent once more; ask again for the rest.",
+	"replayed":             "What fits is sent again from there on.",
 
 	"user-made":        "The user is made. To come in, it needs a token or a password.",
 	"limited":          "The limits are saved. Those of connections, memory and temporary files hold for new sessions.",

@@ -142,8 +142,9 @@ func (s *site) deliver() {
 			s.t.Errorf("deliver: %v", err)
 		}
 	})
+	super := s.db.Superuser()
 	pgtest.Eventually(s.t, 10*time.Second, "the site delivers", func() bool {
-		return pgtest.Value[bool](s.t, s.db.Superuser(), "select exists (select from tinydev_impl.server where lease_until > pg_catalog.clock_timestamp())")
+		return pgtest.Value[bool](s.t, super, "select exists (select from tinydev_impl.server where lease_until > pg_catalog.clock_timestamp())")
 	})
 }
 

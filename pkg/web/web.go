@@ -51,6 +51,7 @@ type Authenticator interface {
 // Deliverer sends to the targets of subscriptions; *deliver.Deliverer is one.
 type Deliverer interface {
 	Try(ctx context.Context, s deliver.Subscription, kind string) (deliver.Outcome, time.Duration, error)
+	Unsubscribe(ctx context.Context, id int64, recipient, key string, dryRun bool) (deliver.Unsubscribed, error)
 }
 
 // Options are what the pages need.
@@ -100,8 +101,8 @@ func New(options Options) (*Web, error) {
 // Close removes the files that were previewed and not loaded.
 func (w *Web) Close() error { return w.drafts.close() }
 
-// Register adds the pages to e, and takes the place of what answered /login there before. GET /v1/events/stream, POST /logout, /docs
-// and the one-time code in GET /?code= are somebody else's.
+// Register adds the pages to e, and takes the place of what answered /login there before. GET /v1/events/stream, POST /logout,
+// POST /unsubscribe, /docs and the one-time code in GET /?code= are somebody else's.
 func (w *Web) Register(e *echo.Echo) {
 	get := func(path string, h handler) { e.GET(path, w.page(h)) }
 	post := func(path string, h handler) { e.POST(path, w.page(h)) }
@@ -110,6 +111,7 @@ func (w *Web) Register(e *echo.Echo) {
 	e.GET("/login", w.login)
 	e.POST("/login", w.signIn)
 	w.signOnRoutes(e)
+	e.GET("/unsubscribe", w.unsubscribe)
 
 	get("/", home)
 
@@ -143,6 +145,24 @@ func (w *Web) Register(e *echo.Echo) {
 	post("/schedule", saveSchedule)
 
 	get("/events", listEvents)
+
+	get("/subscriptions", listSubscriptions)
+	get("/subscriptions/new", newSubscription)
+	post("/subscriptions/new", createSubscription)
+	get("/subscription", showSubscription)
+	get("/subscription/edit", editSubscription)
+	post("/subscription/edit", changeSubscription)
+	post("/subscription/active", setSubscriptionActive)
+	post("/subscription/address", setAddress)
+	post("/subscription/test", testSubscription)
+	get("/subscription/secret", newSecret)
+	post("/subscription/secret", rotateSecret)
+	get("/subscription/replay", newReplay)
+	post("/subscription/replay", replay)
+	post("/subscription/redeliver", redeliver)
+	get("/subscription/drop", confirmDropSubscription)
+	post("/subscription/drop", dropSubscription)
+	get("/delivery", showDelivery)
 
 	get("/account", showAccount)
 	get("/password", newPassword)

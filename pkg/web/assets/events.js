@@ -5,6 +5,9 @@ import { ago } from "./times.js";
 const firstWait = 1000;
 const longestWait = 15000;
 const silence = 40000; // the server says something every 15 s; a connection that is this silent is dead
+// As in events.go: the ends of types that tell of trouble short of a failure, and where subjects are shown.
+const warnings = [".missed", ".skipped", ".paused", ".events_lost", ".dead_lettered"];
+const pages = { table: "/table", subscription: "/subscription", delivery: "/subscription" };
 
 class Live {
   constructor(box) {
@@ -132,11 +135,11 @@ class Live {
     item.dataset.position = event.id;
     item.classList.add("new");
     if (type.endsWith("failed")) item.classList.add("failed");
-    else if (type.endsWith(".missed") || type.endsWith(".skipped")) item.classList.add("warning");
+    else if (warnings.some((end) => type.endsWith(end))) item.classList.add("warning");
     find(".type").textContent = type;
     const subject = find(".subject");
     subject.textContent = plain(event.subject ?? "");
-    subject.href = `${type.startsWith("table.") ? "/table" : "/view"}?${new URLSearchParams({ name: event.subject ?? "" })}`;
+    subject.href = `${pages[type.split(".")[0]] ?? "/view"}?${new URLSearchParams({ name: event.subject ?? "" })}`;
     const time = find("time");
     const at = new Date(event.time);
     const stamp = `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;

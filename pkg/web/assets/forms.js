@@ -32,6 +32,18 @@ export function complain(region, text) {
   region.replaceChildren(box);
 }
 
+// blame puts what is wrong with one field below it: it comes with the block, in an element whose data-field names the field.
+function blame(form, region) {
+  for (const box of form.querySelectorAll("[data-mistake]")) box.replaceChildren();
+  const found = region.querySelector("[data-field]");
+  const box = found && form.querySelector(`[data-mistake="${found.dataset.field}"]`);
+  if (!box) return;
+  box.replaceChildren(...found.childNodes);
+  found.remove();
+  const fold = box.closest("details");
+  if (fold) fold.open = true;
+}
+
 const pending = new Map();
 
 async function ask(form, fragment, step) {
@@ -48,6 +60,7 @@ async function ask(form, fragment, step) {
       method: get ? "GET" : "POST", body: get ? undefined : fields, headers: { "Tinydev-Fragment": fragment }, signal: abort.signal,
     });
     show(region, await answer.text());
+    blame(form, region);
   } catch (error) {
     if (error.name === "AbortError") return;
     complain(region, "The server cannot be reached. What you typed is still here; try again in a moment.");

@@ -13,6 +13,9 @@ import (
 // Control opens users' sessions.
 type Control struct {
 	sessions *postgres.Sessions
+	// CheckOptions looks at the options of a kind of subscription before they are stored, for what PostgreSQL cannot check, such as the
+	// templates of e-mail; nil checks nothing. Set it before the first use.
+	CheckOptions func(kind string, options json.RawMessage) error
 }
 
 // New makes a Control over sessions.
@@ -20,12 +23,15 @@ func New(sessions *postgres.Sessions) *Control { return &Control{sessions: sessi
 
 // User is a Control that acts as one user, in sessions of that role.
 type User struct {
-	sessions *postgres.Sessions
-	Role     string
+	sessions     *postgres.Sessions
+	checkOptions func(kind string, options json.RawMessage) error
+	Role         string
 }
 
 // As gives a Control that acts as role.
-func (c *Control) As(role string) *User { return &User{sessions: c.sessions, Role: role} }
+func (c *Control) As(role string) *User {
+	return &User{sessions: c.sessions, checkOptions: c.CheckOptions, Role: role}
+}
 
 // Change is the answer to a changing call: what it made, or for a dry run the SQL that it would have run.
 type Change[T any] struct {

@@ -18,6 +18,7 @@ const (
 	aheadLimit     = 2048  // events in memory that are not settled
 	openLimit      = 10000 // deliveries that wait in the database before reading stops
 	readAtOnce     = 512
+	workerIdle     = time.Second
 	dueAtOnce      = 1000
 	recordAtOnce   = 512
 	recordAfter    = 20 * time.Millisecond // how long results are collected
@@ -78,6 +79,7 @@ type runner struct {
 	hasOpen  bool
 	nextDue  time.Time // zero when nothing is due by time
 	records  []record
+	jobs     chan job
 	results  chan result
 	sending  context.Context // ends attempts, which then count for nothing
 	endSends context.CancelFunc
@@ -101,6 +103,12 @@ type pending struct {
 	settled  bool
 }
 
+// job is an attempt to be made.
+type job struct {
+	lane  *lane
+	batch []*pending
+}
+
 // result is the end of an attempt.
 type result struct {
 	lane    *lane
@@ -113,7 +121,7 @@ type result struct {
 }
 
 func newRunner(d *Deliverer, id, version int64) *runner {
-	r := &runner{d: d, id: id, told: make(chan int64, 1), stop: make(chan struct{}, 1), ended: make(chan struct{}), results: make(chan result, attemptsAtOnce)}
+	r := &runner{d: d, id: id, told: make(chan int64, 1), stop: make(chan struct{}, 1), ended: make(chan struct{}), jobs: make(chan job), results: make(chan result, attemptsAtOnce)}
 	r.def.Version = version
 	r.context, r.cancel = context.WithCancelCause(context.Background())
 	return r
@@ -452,7 +460,29 @@ func (r *runner) begin() {
 		l.queue = l.queue[n:]
 		l.busy = true
 		r.busy++
-		go func() { r.results <- r.attempt(l, batch) }()
+		next := job{l, batch}
+		select {
+		case r.jobs <- next:
+		default:
+			go r.work(next)
+		}
+	}
+}
+
+// work makes attempts until there are none for a while: a goroutine that is used again has grown its stack already.
+func (r *runner) work(next job) {
+	idle := time.NewTimer(workerIdle)
+	defer idle.Stop()
+	for {
+		r.results <- r.attempt(next.lane, next.batch)
+		idle.Reset(workerIdle)
+		select {
+		case next = <-r.jobs:
+		case <-idle.C:
+			return
+		case <-r.context.Done():
+			return
+		}
 	}
 }
 

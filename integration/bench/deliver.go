@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,14 +124,21 @@ func measureDeliveries(ctx context.Context, s *stage, o options) (section, error
 		return out, err
 	}
 	var ours, bare sample
+	var serverCPU, databaseCPU time.Duration
 	for turn := range o.webhookTurns {
 		for half := range 2 {
 			if (turn+half)%2 == 0 {
+				if err := s.writeEvents(ctx, conn, o.webhooks); err != nil {
+					return out, err
+				}
+				server, database := processorTime(s.server.Process.Pid), s.databaseTime()
 				rate, err := s.webhookTurn(ctx, conn, r, o.webhooks)
 				if err != nil {
 					return out, err
 				}
 				ours = append(ours, rate)
+				serverCPU += processorTime(s.server.Process.Pid) - server
+				databaseCPU += s.databaseTime() - database
 			} else {
 				rate, err := bareTurn(ctx, r, o.webhooks)
 				if err != nil {
@@ -142,7 +150,8 @@ func measureDeliveries(ctx context.Context, s *stage, o options) (section, error
 	}
 	ratio := ours.median() / bare.median()
 	out.aim(ratio >= webhookRatio, "webhooks a second, times the bare loop", fmt.Sprintf("%.2f", ratio), fmt.Sprintf("≥ %.1f", webhookRatio))
-	out.say("server     %s a second", ours.list())
+	all := o.webhooks * o.webhookTurns
+	out.say("server     %s a second; %.1f µs of CPU each, PostgreSQL %.1f µs", ours.list(), cpuEach(serverCPU, all), cpuEach(databaseCPU, all))
 	out.say("bare loop  %s a second", bare.list())
 	if err := simple(ctx, conn, "select tinydev.drop_subscription('bench')"); err != nil {
 		return out, err
@@ -150,17 +159,19 @@ func measureDeliveries(ctx context.Context, s *stage, o options) (section, error
 	return out, s.deliveryLatency(ctx, &out, r, o)
 }
 
-// webhookTurn writes events while the subscription is paused, lets it go on, and gives the requests a second.
-func (s *stage) webhookTurn(ctx context.Context, conn *pgx.Conn, r *receiver, n int) (float64, error) {
+// writeEvents puts n events into the log, about subjects that take turns.
+func (s *stage) writeEvents(ctx context.Context, conn *pgx.Conn, n int) error {
 	_, err := conn.Exec(ctx, `
 select tinydev.record_event('bench.posted', null, 'bench.s' || i % $2, pg_catalog.jsonb_build_object('rows', 3, 'duration_ms', 12, 'cause', 'schedule', 'bench', i))
   from generate_series(1, $1) i`, n, webhookSubjects)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := s.placed(ctx, conn); err != nil {
-		return 0, err
-	}
+	return s.placed(ctx)
+}
+
+// webhookTurn lets the subscription go on, for which n events wait, and gives the requests a second.
+func (s *stage) webhookTurn(ctx context.Context, conn *pgx.Conn, r *receiver, n int) (float64, error) {
 	before, start := r.count.Load(), time.Now()
 	if err := simple(ctx, conn, "select tinydev.alter_subscription('bench', active => true)"); err != nil {
 		return 0, err
@@ -175,8 +186,26 @@ select tinydev.record_event('bench.posted', null, 'bench.s' || i % $2, pg_catalo
 	return float64(n) / took.Seconds(), nil
 }
 
+// databaseTime is the processor time of PostgreSQL's processes that are there.
+func (s *stage) databaseTime() time.Duration {
+	parent := firstLine(filepath.Join(s.pg.PGData(), "postmaster.pid"))
+	var used time.Duration
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0
+	}
+	for _, path := range all {
+		if _, rest, ok := strings.Cut(firstLine(path), ") "); ok && strings.HasPrefix(rest[2:], parent+" ") {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				used += processorTime(pid)
+			}
+		}
+	}
+	return used
+}
+
 // placed waits until the inbox is empty.
-func (s *stage) placed(ctx context.Context, conn *pgx.Conn) error {
+func (s *stage) placed(ctx context.Context) error {
 	super, err := s.connect(ctx, cluster.Superuser)
 	if err != nil {
 		return err

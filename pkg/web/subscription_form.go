@@ -306,7 +306,7 @@ func (v *visit) readSubscriptionForm() (p subscriptionForm, types, subjects []st
 		PauseAfter: text("pause_after_seconds"), Secret: text("secret"),
 	}
 	form := v.Request().Form // FormValue has parsed it
-	types = append(slices.Clone(form["type"]), strings.FieldsFunc(v.FormValue("other_types"), func(r rune) bool { return strings.ContainsRune(", \t\r\n;", r) })...)
+	types = append(slices.Clone(form["type"]), splitTypes(v.FormValue("other_types"))...)
 	subjects = slices.Clone(form["subject"])
 	for line := range strings.Lines(lines("other_subjects")) {
 		if line = strings.TrimSpace(line); line != "" {
@@ -314,6 +314,11 @@ func (v *visit) readSubscriptionForm() (p subscriptionForm, types, subjects []st
 		}
 	}
 	return p, types, subjects
+}
+
+// splitTypes reads types with blanks or commas between them.
+func splitTypes(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n;", r) })
 }
 
 // change gives all that the form says, but for what the kind does not have. Errors: invalid form_invalid, with the field.

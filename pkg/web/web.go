@@ -163,6 +163,11 @@ func (w *Web) Register(e *echo.Echo) {
 	get("/subscription/drop", confirmDropSubscription)
 	post("/subscription/drop", dropSubscription)
 	get("/delivery", showDelivery)
+	get("/triggers", listTriggers)
+	get("/triggers/new", newTrigger)
+	post("/triggers/new", createTrigger)
+	get("/triggers/drop", confirmDropTrigger)
+	post("/triggers/drop", dropTrigger)
 
 	get("/account", showAccount)
 	get("/password", newPassword)

@@ -1,19 +1,22 @@
-create or replace function tinydev_impl.change_subscription(p_role name, p_new jsonb) returns jsonb
+create or replace function tinydev_impl.change_subscription(p_role name, p_arguments jsonb) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_old     tinydev_impl.subscription := tinydev_impl.find_for(p_role, (p_new ->> 'subscription_id')::bigint);
-  v_resumes boolean := not v_old.active and ((p_new ->> 'active')::boolean or v_old.pause_reason = 'no_target' and p_new ->> 'target' <> '');
+  v_old     tinydev_impl.subscription := tinydev_impl.find_for(p_role, (p_arguments ->> 'subscription_id')::bigint);
+  -- With what it is now, which another session may just have changed.
+  v_new     jsonb   := tinydev_lib.altered_subscription(to_jsonb(v_old), p_arguments - '{subscription_id,active}'::text[], v_old.role_name);
+  v_active  boolean := (p_arguments ->> 'active')::boolean;
+  v_resumes boolean := not v_old.active and v_new ->> 'target' <> '' and (coalesce(v_active, false) or v_old.pause_reason = 'no_target' and v_active is not false);
 begin
   update tinydev_impl.subscription s
      set target = n.target, types = n.types, subjects = n.subjects, condition = n.condition::jsonpath, attach = n.attach, attach_rows = n.attach_rows,
          options = n.options, rearm = n.rearm, rearm_seconds = n.rearm_seconds, digest_seconds = n.digest_seconds, timeout_seconds = n.timeout_seconds,
          retry_seconds = n.retry_seconds, pause_after_seconds = n.pause_after_seconds, version = s.version + 1
-    from jsonb_to_record(p_new) as n(target text, types text[], subjects text[], condition text, attach text, attach_rows integer, options jsonb,
+    from jsonb_to_record(v_new) as n(target text, types text[], subjects text[], condition text, attach text, attach_rows integer, options jsonb,
            rearm text, rearm_seconds integer, digest_seconds integer, timeout_seconds integer, retry_seconds integer[], pause_after_seconds integer)
    where s.subscription_id = v_old.subscription_id;
-  if v_resumes or v_old.target <> p_new ->> 'target' then
+  if v_resumes or v_old.target <> v_new ->> 'target' then
     update tinydev_impl.subscription s set failing_since = null where s.subscription_id = v_old.subscription_id;
     update tinydev_impl.delivery d set next_attempt_at = clock_timestamp(), attempt_count = 0
      where d.subscription_id = v_old.subscription_id and d.state = 'failing';
@@ -29,7 +32,7 @@ begin
     insert into tinydev_impl.inbox (type, subject, workspace, actor, data)
     values ('subscription.resumed', format('%I.%s', v_old.role_name, v_old.name), v_old.role_name, p_role, jsonb_build_object('position',
       (select s.cursor_position from tinydev_impl.subscription s where s.subscription_id = v_old.subscription_id)));
-  elsif v_old.active and not (p_new ->> 'active')::boolean then
+  elsif v_old.active and not v_active then
     perform tinydev_impl.pause_subscription(v_old.subscription_id, 'user', p_role);
   end if;
   perform tinydev_impl.wake_servers();

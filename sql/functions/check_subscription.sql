@@ -29,7 +29,7 @@ begin
   end if;
 
   if octet_length(v_target) > 2048 then
-    perform tinydev_lib.subscription_fault('target', 'the target is longer than 2048 bytes');
+    perform tinydev_lib.subscription_fault('target', 'the target is longer than 2048 bytes', 'shorten it');
   end if;
   if v_kind = 'webhook' then
     if v_target !~* e'^https?://[^[:space:]/?#@\\\\]+([/?#][^[:space:][:cntrl:]]*)?$' then
@@ -69,15 +69,17 @@ begin
   end if;
 
   v_list := array(select distinct regexp_replace(t, '^tinydev[.]', '') from jsonb_array_elements_text(v_new -> 'types') t order by 1);
-  select t into v_text from unnest(v_list) t where t !~ '^[a-z_.*]{1,100}$' limit 1;
+  select coalesce(t, '') into v_text from unnest(v_list) t where t !~ '^[a-z_.*]{1,100}$' or t is null limit 1;
   if found then
     perform tinydev_lib.subscription_fault('types', format('%L is no type of events', left(v_text, 100)), 'write view.refreshed or view.*');
+  elsif cardinality(v_list) > 100 then
+    perform tinydev_lib.subscription_fault('types', 'there may be 100 types', 'write view.* for all about views');
   end if;
   v_new := v_new || jsonb_build_object('types', case when v_list <> '{}' then to_jsonb(v_list) end);
-  v_list := array(select distinct case when s ~ '[.*]' then s else format('%I.%s', check_subscription.owner, s) end from jsonb_array_elements_text(v_new -> 'subjects') s order by 1);
-  select s into v_text from unnest(v_list) s where length(s) > 300 or s ~ '[[:cntrl:]]' limit 1;
+  v_list := array(select distinct case when s ~ '[.*]' then s when s <> '' then format('%I.%s', check_subscription.owner, s) end from jsonb_array_elements_text(v_new -> 'subjects') s order by 1);
+  select s into v_text from unnest(v_list) s where length(s) > 300 or s ~ '[[:cntrl:]]' or s is null limit 1;
   if found or cardinality(v_list) > 100 then
-    perform tinydev_lib.subscription_fault('subjects', 'there may be 100 subjects of up to 300 characters', 'write ann.prices or ann.*');
+    perform tinydev_lib.subscription_fault('subjects', 'there may be 100 subjects of 1 to 300 characters', 'write ann.prices or ann.*');
   end if;
   v_new := v_new || jsonb_build_object('subjects', case when v_list <> '{}' then to_jsonb(v_list) end);
 
@@ -87,11 +89,17 @@ begin
     if not has_table_privilege(check_subscription.owner, v_name.relation_id, 'select') then
       perform tinydev_lib.fault(403, 'not_readable', format('%I may not read %s', check_subscription.owner, v_name.full_name), 'ask its owner to share it', '{"field": "attach"}');
     end if;
+    if current_user = check_subscription.owner then
+      perform tinydev_lib.require_data(v_name.relation_id);
+    end if;
     v_new := v_new || jsonb_build_object('attach', v_name.full_name);
   else
     v_new := v_new || '{"attach": null}';
   end if;
 
+  if jsonb_typeof(v_new -> 'options') is distinct from 'object' then
+    perform tinydev_lib.subscription_fault('options', 'the options are no JSON object', 'e-mail has {"subject":"…","body":"…","chart":"bar"}');
+  end if;
   if v_kind = 'email' then
     select k into v_text from jsonb_object_keys(v_new -> 'options') k where k not in ('subject', 'body', 'chart') limit 1;
     if found then
@@ -100,8 +108,8 @@ begin
     if coalesce(v_new -> 'options' ->> 'chart', 'bar') <> 'bar' then
       perform tinydev_lib.subscription_fault('options', format('there is no chart %L', v_new -> 'options' ->> 'chart'), 'bar');
     end if;
-    if exists (select from jsonb_each_text(v_new -> 'options') o where length(o.value) > 20000) then
-      perform tinydev_lib.subscription_fault('options', 'a template may have 20,000 characters');
+    if exists (select from jsonb_each(v_new -> 'options') o where jsonb_typeof(o.value) <> 'string' or length(o.value #>> '{}') > 20000) then
+      perform tinydev_lib.subscription_fault('options', 'a template is a text of up to 20,000 characters');
     end if;
   elsif v_new -> 'options' <> '{}' then
     perform tinydev_lib.subscription_fault('options', format('the kind %s has no options', v_kind));
@@ -109,9 +117,10 @@ begin
   if v_kind <> 'email' and (v_new ->> 'digest_seconds')::integer > 0 then
     perform tinydev_lib.subscription_fault('digest_seconds', format('the kind %s sends each event by itself', v_kind), 'only e-mail is collected');
   end if;
-  if v_new ->> 'rearm' not in ('each', 'once', 'every') or (v_new ->> 'rearm' = 'every') <> (v_new ? 'rearm_seconds') then
-    perform tinydev_lib.subscription_fault('rearm', format('%L cannot be used%s', v_new ->> 'rearm', case when v_new ? 'rearm_seconds' then ' with rearm_seconds' else '' end),
-      'each event; once until recovery; every, with rearm_seconds');
+  if v_new ->> 'rearm' not in ('each', 'once', 'every') then
+    perform tinydev_lib.subscription_fault('rearm', format('%L is no way to rearm', left(v_new ->> 'rearm', 100)), 'each event; once until recovery; every, with rearm_seconds');
+  elsif (v_new ->> 'rearm' = 'every') <> (v_new ? 'rearm_seconds') then
+    perform tinydev_lib.subscription_fault('rearm_seconds', 'rearm_seconds goes with every, and with nothing else', 'each event; once until recovery; every, with rearm_seconds');
   end if;
   for v_name in
     select * from (values ('attach_rows', 1, 1000), ('rearm_seconds', 1, 31536000), ('digest_seconds', 0, 604800), ('timeout_seconds', 1, 300), ('pause_after_seconds', 60, 31536000)) l(field, lowest, highest)
@@ -122,7 +131,7 @@ begin
     end if;
   end loop;
   if jsonb_array_length(v_new -> 'retry_seconds') > 20
-     or exists (select from jsonb_array_elements_text(v_new -> 'retry_seconds') r where r::bigint not between 1 and 604800) then
+     or exists (select from jsonb_array_elements_text(v_new -> 'retry_seconds') r where r is null or r::bigint not between 1 and 604800) then
     perform tinydev_lib.subscription_fault('retry_seconds', 'retry_seconds has up to 20 waits of 1 to 604800 seconds', 'an empty list gives up at the first failure');
   end if;
   return v_new || jsonb_build_object('target', v_target, 'warnings', v_warnings);
@@ -130,4 +139,4 @@ end $$;
 
 comment on function tinydev_lib.check_subscription(jsonb, name) is
 $$Checks the definition of a subscription, gives names in full and lists sorted, and adds "warnings". Errors: TD422 subscription_invalid with
-"field", target_forbidden, command_unknown, condition_invalid; TD404 relation_not_found; TD403 not_readable.$$;
+"field", target_forbidden, command_unknown, condition_invalid; TD404 relation_not_found; TD403 not_readable, foreign_code.$$;

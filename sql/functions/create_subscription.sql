@@ -26,14 +26,15 @@ declare
   v_answer jsonb;
 begin
   v_new := tinydev_lib.check_subscription(jsonb_build_object('name', name, 'kind', kind, 'target', target, 'types', types, 'subjects', subjects, 'condition', condition,
-    'attach', attach, 'attach_rows', attach_rows, 'options', coalesce(options, '{}'), 'rearm', coalesce(rearm, 'each'), 'rearm_seconds', rearm_seconds,
-    'digest_seconds', coalesce(digest_seconds, 0), 'timeout_seconds', timeout_seconds, 'retry_seconds', retry_seconds, 'pause_after_seconds', pause_after_seconds), current_user);
+    'attach', attach, 'attach_rows', coalesce(attach_rows, 100), 'options', coalesce(options, '{}'), 'rearm', coalesce(rearm, 'each'), 'rearm_seconds', rearm_seconds,
+    'digest_seconds', coalesce(digest_seconds, 0), 'timeout_seconds', coalesce(timeout_seconds, 30),
+    'retry_seconds', coalesce(retry_seconds, '{5,30,120,600,1800,3600,10800,21600,43200}'), 'pause_after_seconds', coalesce(pause_after_seconds, 43200)), current_user);
   if exists (select from tinydev.subscription s where s.owner = current_user and s.name = create_subscription.name) then
     perform tinydev_lib.fault(409, 'subscription_name_taken', format('you have a subscription %s already', create_subscription.name), 'alter or drop it, or choose another name');
   end if;
   v_secret := tinydev_lib.check_secret(create_subscription.kind, v_secret, create_subscription.dry_run);
   if create_subscription.dry_run then
-    return tinydev_lib.plan(array[format('select tinydev.create_subscription(%s)', tinydev_lib.subscription_arguments(v_new))]);
+    return tinydev_lib.plan(array[format('select tinydev.create_subscription(%s)', tinydev_lib.subscription_arguments(v_new, true))]);
   end if;
   insert into tinydev_lib.own_request (role_name, verb, arguments)
   values (current_user, 'create_subscription', v_new - 'warnings' || jsonb_build_object('secret', v_secret))
@@ -60,4 +61,4 @@ one that comes twice known.
 Answers as tinydev.describe_subscription, with "secret" and "warnings"; with dry_run makes nothing and answers {"sql":[…]}.
 Example: select tinydev.create_subscription('hook', 'webhook', 'https://example.org/hook', types => array['view.refreshed']) ->> 'secret';
 Errors: TD422 subscription_invalid with "field", target_forbidden, command_unknown, condition_invalid, secret_invalid; TD404 relation_not_found;
-TD403 not_readable; TD409 subscription_name_taken, subscriptions_too_many.$$;
+TD403 not_readable, foreign_code; TD409 subscription_name_taken, subscriptions_too_many.$$;

@@ -4,12 +4,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_found tinydev.subscription;
-  v_at    integer := length(find_subscription.subscription) - coalesce(nullif(strpos(reverse(find_subscription.subscription), '.'), 0), length(find_subscription.subscription) + 1) + 1;
-  v_owner name := case when v_at > 1 then trim(both '"' from left(find_subscription.subscription, v_at - 1)) else current_user end;
+  v_parts text[] := regexp_match(find_subscription.subscription, '^(?:(.*)[.])?([^.]*)$');
 begin
-  select s.* into v_found from tinydev.subscription s where s.owner = v_owner and s.name = substr(find_subscription.subscription, v_at + 1);
+  select s.* into v_found from tinydev.subscription s
+   where s.name = v_parts[2] and (v_parts[1] is null and s.owner = current_user or v_parts[1] in (s.owner::text, quote_ident(s.owner)));
   if not found then
-    perform tinydev_lib.fault(404, 'subscription_not_found', format('you have no subscription %s', coalesce(find_subscription.subscription, 'null')),
+    perform tinydev_lib.fault(404, 'subscription_not_found', format('you have no subscription %s', coalesce(left(find_subscription.subscription, 200), 'null')),
       'select owner, name from tinydev.subscription lists what there is');
   end if;
   return v_found;

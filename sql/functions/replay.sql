@@ -37,14 +37,15 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_old tinydev_impl.subscription := tinydev_impl.find_for(p_role, (p_arguments ->> 'subscription_id')::bigint);
+  v_old   tinydev_impl.subscription := tinydev_impl.find_for(p_role, (p_arguments ->> 'subscription_id')::bigint);
+  v_after bigint := (select greatest(least((p_arguments ->> 'after')::bigint, h.position), 0) from tinydev_impl.head h);
 begin
   -- Another round, in which what was delivered before does not count.
   update tinydev_impl.subscription s
-     set round = s.round + 1, cursor_position = (p_arguments ->> 'after')::bigint, read_position = (p_arguments ->> 'after')::bigint, version = s.version + 1
+     set round = s.round + 1, cursor_position = v_after, read_position = v_after, version = s.version + 1
    where s.subscription_id = v_old.subscription_id;
   perform tinydev_impl.wake_servers();
-  return jsonb_build_object('position', (p_arguments ->> 'after')::bigint);
+  return jsonb_build_object('position', v_after);
 end $$;
 
 comment on function tinydev_impl.rewind(name, jsonb) is 'What tinydev.replay does.';

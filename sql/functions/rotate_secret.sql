@@ -36,10 +36,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_old   tinydev_impl.subscription := tinydev_impl.find_for(p_role, (p_arguments ->> 'subscription_id')::bigint);
-  v_until timestamptz := clock_timestamp() + make_interval(secs => (p_arguments ->> 'keep_seconds')::integer);
+  v_until timestamptz := clock_timestamp() + make_interval(secs => least((p_arguments ->> 'keep_seconds')::bigint, 2592000));
 begin
   update tinydev_impl.subscription s
-     set secret = p_arguments ->> 'secret', old_secret = s.secret, old_secret_until = v_until, version = s.version + 1
+     set secret = tinydev_lib.check_secret(s.kind, p_arguments ->> 'secret', false), old_secret = s.secret, old_secret_until = v_until, version = s.version + 1
    where s.subscription_id = v_old.subscription_id;
   perform tinydev_impl.wake_servers();
   return jsonb_build_object('old_secret_until', v_until);

@@ -1,4 +1,4 @@
-create or replace function tinydev_lib.subscription_arguments(arguments jsonb) returns text
+create or replace function tinydev_lib.subscription_arguments(arguments jsonb, leave_out_usual boolean) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -14,8 +14,8 @@ as $$
                  ('attach_rows', 8, '100'), ('options', 9, '{}'), ('rearm', 10, '"each"'), ('rearm_seconds', 11, null), ('digest_seconds', 12, '0'),
                  ('timeout_seconds', 13, '30'), ('retry_seconds', 14, '[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200]'), ('pause_after_seconds', 15, '43200'), ('active', 16, null)
          ) d(name, place, usual) on d.name = a.name
-   where a.value is distinct from coalesce(d.usual, 'null')::jsonb
+   where not leave_out_usual or a.value is distinct from coalesce(d.usual, 'null')::jsonb
 $$;
 
-comment on function tinydev_lib.subscription_arguments(jsonb) is
-$$The arguments of a call that makes or changes a subscription, for a dry run; those that are as usual are left out.$$;
+comment on function tinydev_lib.subscription_arguments(jsonb, boolean) is
+$$The arguments of a call that makes or changes a subscription, for a dry run; with leave_out_usual without those that are as usual.$$;

@@ -7,10 +7,13 @@ declare
   v_subscription tinydev_impl.subscription;
   v_left         text[];
 begin
-  select s.* into v_subscription from tinydev_impl.subscription s where s.subscription_id = p_subscription_id and s.kind = 'email' for no key update;
+  -- Locked only with the right key, so that nobody else holds up deliveries.
+  select s.* into v_subscription from tinydev_impl.subscription s
+   where s.subscription_id = p_subscription_id and s.kind = 'email' and s.link_secret <> ''
+     and p_key = tinydev_lib.sha256_hex(s.link_secret || ':' || tinydev_lib.sha256_hex(s.link_secret || ':' || p_recipient))
+     for no key update;
   -- One answer for all that does not fit, so that ids and addresses cannot be found out.
-  if not found or v_subscription.link_secret = '' or p_key is distinct from tinydev_lib.sha256_hex(v_subscription.link_secret || ':'
-       || tinydev_lib.sha256_hex(v_subscription.link_secret || ':' || p_recipient)) then
+  if not found then
     perform tinydev_lib.fault(404, 'subscription_not_found', 'this link ends nothing', 'it may be of a subscription that is gone');
   end if;
   v_left := array(select trim(a) from unnest(string_to_array(v_subscription.target, ',')) a where lower(trim(a)) <> lower(p_recipient));

@@ -32,6 +32,10 @@ func TestOthersDefinersGetNothingOfTheCaller(t *testing.T) {
 		"a setting":            "select tinydev.set_setting('read_all', 'true')",
 		"a share":              "select tinydev.share('bob.p', 'eve')",
 		"a job":                "select cron.schedule('x', '* * * * *', 'select 1')",
+		"a subscription":       "select tinydev.create_subscription('x', 'email', 'eve@example.org')",
+		"one, by the view":     "insert into tinydev_lib.own_request (role_name, verb, arguments) values (session_user, 'create_subscription', '{\"name\": \"x\", \"kind\": \"email\", \"target\": \"eve@example.org\", \"attach_rows\": 1, \"options\": {}, \"rearm\": \"each\", \"digest_seconds\": 0, \"timeout_seconds\": 30, \"retry_seconds\": [], \"pause_after_seconds\": 60}')",
+		"mail of another's":    "select tinydev.alter_subscription(session_user || '.notices', target => 'eve@example.org')",
+		"its end":              "select tinydev.drop_subscription(session_user || '.notices')",
 	}
 	run(t, bob, "select tinydev.trust('admin')", "select tinydev.create_token('kept', sha256 => repeat('c', 64))", "create table p (a int primary key); grant references on p to eve; grant usage on schema bob to eve")
 	run(t, admin, "select tinydev.trust('bob')", "select tinydev.create_token('kept', sha256 => repeat('d', 64))")
@@ -41,6 +45,7 @@ func TestOthersDefinersGetNothingOfTheCaller(t *testing.T) {
 			(select string_agg(concat_ws(' ', role_name, owner_name), E'\n' order by 1) from tinydev_impl.trust where role_name <> 'eve'),
 			(select count(*) from cron.job where username <> 'eve' and username <> 'tinydev_server'), (select relacl from pg_class where oid = 'bob.p'::regclass),
 			(select read_all from tinydev_impl.instance), (select count(*) from tinydev_impl.removal),
+			(select string_agg(concat_ws(' ', role_name, name, target), E'\n' order by subscription_id) from tinydev_impl.subscription where role_name <> 'eve'), (select count(*) from tinydev_impl.request),
 			(select string_agg(rolname || coalesce(rolpassword, ''), ' ' order by 1) from pg_authid where rolname in ('bob', 'eve', 'admin', 'made_by_eve')))`)
 	}
 	before := state()
@@ -68,8 +73,8 @@ func TestOthersDefinersGetNothingOfTheCaller(t *testing.T) {
 		t.Errorf("bob has %s", got)
 	}
 	// Who may write through the views may not lock what is behind them.
-	for _, view := range []string{"own_token", "own_trust", "own_removal"} {
-		for _, sql := range []string{"lock table tinydev_lib." + view + " in share mode", "lock table tinydev_lib." + view + " in access exclusive mode", "delete from tinydev_lib." + view, "update tinydev_lib." + view + " set role_name = 'eve'"} {
+	for view, column := range map[string]string{"own_token": "role_name", "own_trust": "role_name", "own_removal": "role_name", "own_request": "role_name", "own_event": "actor"} {
+		for _, sql := range []string{"lock table tinydev_lib." + view + " in share mode", "lock table tinydev_lib." + view + " in access exclusive mode", "delete from tinydev_lib." + view, "update tinydev_lib." + view + " set " + column + " = 'eve'"} {
 			if _, err := eve.Exec(ctx, sql); sqlState(err) != "42501" && sqlState(err) != "25P01" {
 				t.Errorf("%s: %v", sql, err)
 			}

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"strings"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
@@ -19,6 +20,15 @@ type Unsubscribed struct {
 func (d *Deliverer) Unsubscribe(ctx context.Context, id int64, recipient, key string, dryRun bool) (Unsubscribed, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
+	select {
+	case d.links <- struct{}{}:
+		defer func() { <-d.links }()
+	case <-ctx.Done():
+		return Unsubscribed{}, ctx.Err()
+	}
+	for _, text := range []*string{&recipient, &key} {
+		*text = strings.ToValidUTF8(strings.ReplaceAll(*text, "\x00", ""), "\uFFFD")
+	}
 	var u Unsubscribed
 	err := d.Pool.QueryRow(ctx, "select a ->> 'owner', a ->> 'name', a ->> 'recipient', (a ->> 'ended')::boolean from tinydev_impl.unsubscribe($1, $2, $3, $4) a",
 		id, recipient, key, dryRun).Scan(&u.Owner, &u.Name, &u.Recipient, &u.Ended)

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -87,18 +88,25 @@ func openDelivering(t *testing.T, db *pgtest.Database, role string, delivering d
 	if err := s.auth.Register(ctx, role, "test", s.token); err != nil {
 		t.Fatal(err)
 	}
-	delivering.Pool, delivering.Relay, delivering.Control, delivering.Server, delivering.Logger = pool, stream, control.New(sessions), "test", log
+	verbs := control.New(sessions)
+	verbs.CheckOptions = func(kind string, options json.RawMessage) error {
+		if kind != "email" {
+			return nil
+		}
+		return deliver.CheckEmailOptions(options)
+	}
+	delivering.Pool, delivering.Relay, delivering.Control, delivering.Server, delivering.Logger = pool, stream, verbs, "test", log
 	delivering.WebhookAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	delivering.Kinds = append(delivering.Kinds, deliver.NewWebhook(delivering.WebhookAllow, "test"))
 	s.deliverer = deliver.New(delivering)
 	service, err := api.New(api.Options{
-		Control: control.New(sessions), Loader: loader, Relay: stream, Deliverer: s.deliverer, Auth: s.auth, Metrics: observe.NewMetrics("test"), Logger: log,
+		Control: verbs, Loader: loader, Relay: stream, Deliverer: s.deliverer, Auth: s.auth, Metrics: observe.NewMetrics("test"), Logger: log,
 		Version: "test", Listen: "127.0.0.1:0", Ready: func(context.Context) error { return nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := web.Options{Control: control.New(sessions), Loader: loader, Auth: s.auth, Deliverer: s.deliverer, SpoolDir: loader.SpoolDir, Logger: log}
+	options := web.Options{Control: verbs, Loader: loader, Auth: s.auth, Deliverer: s.deliverer, SpoolDir: loader.SpoolDir, Logger: log}
 	if signOn != nil {
 		options.SignOn = signOn
 	}

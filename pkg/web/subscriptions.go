@@ -40,30 +40,29 @@ type light struct {
 
 // Light is the subscription's state.
 func (s subscribed) Light() light {
-	if !s.Active {
-		paused := light{"warn", "paused", s.PausedAt}
-		if s.PauseReason != nil {
-			switch *s.PauseReason {
-			case "failing":
-				paused.Class, paused.Words = "bad", "paused: it failed for too long"
-			case "gone":
-				paused.Class, paused.Words = "bad", "paused: the target wants no more"
-			case "unsubscribed":
-				paused.Words = "paused: its reader ended it"
-			case "no_target":
-				return light{Class: "warn", Words: "waits for an address"}
-			}
-		}
-		return paused
+	switch s.Reason() {
+	case "user":
+		return light{"warn", "paused", s.PausedAt}
+	case "failing":
+		return light{"bad", "paused: it failed for too long", s.PausedAt}
+	case "gone":
+		return light{"bad", "paused: the target wants no more", s.PausedAt}
+	case "unsubscribed":
+		return light{"warn", "paused: its reader ended it", s.PausedAt}
+	case "no_target":
+		return light{Class: "warn", Words: "waits for an address"}
 	}
 	switch {
 	case s.FailingSince != nil:
 		return light{"bad", "failing", s.FailingSince}
 	case s.Server == nil:
-		return light{Class: "warn", Words: "no server delivers it"}
+		return light{Class: "warn", Words: "waits for a server"}
 	}
 	return light{Class: "good", Words: "delivering"}
 }
+
+// Reason is why it is paused; "" when it is not.
+func (s subscribed) Reason() string { return orEmpty(s.PauseReason) }
 
 // NoTarget says whether it waits for its owner to say where to.
 func (s subscribed) NoTarget() bool { return s.Target == "" }
@@ -72,7 +71,7 @@ func (s subscribed) NoTarget() bool { return s.Target == "" }
 func (s subscribed) IsNotices() bool { return s.Name == noticesName && s.Kind == "email" }
 
 // Open says whether something is under way, so that a page which shows it soon shows the past.
-func (s subscribed) Open() bool { return s.Active && (s.Behind > 0 || s.Pending > 0 || s.Failing > 0) }
+func (s subscribed) Open() bool { return s.Active && (s.Server == nil || s.Behind > 0 || s.Pending > 0 || s.Failing > 0) }
 
 // Filter tells in words what it is sent.
 func (s subscribed) Filter() string {

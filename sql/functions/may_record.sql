@@ -3,7 +3,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if may_record.type !~ '^[a-z][a-z_]*[.][a-z][a-z_]*$' then
+  if may_record.type !~ '^[a-z][a-z_]*[.][a-z][a-z_]*$' or length(may_record.type) > 100 then
     return false;
   end if;
   if may_record.subject_id is null then

@@ -9,8 +9,8 @@ declare
   v_workspace name;
   v_event_id  bigint;
 begin
-  if record_event.type !~ '^[a-z][a-z_]*[.][a-z][a-z_]*$' then
-    perform tinydev_lib.fault(422, 'event_type_invalid', format('%L is not an event type', record_event.type), 'write it as noun.verb, such as view.refreshed');
+  if record_event.type !~ '^[a-z][a-z_]*[.][a-z][a-z_]*$' or length(record_event.type) > 100 then
+    perform tinydev_lib.fault(422, 'event_type_invalid', format('%L is not an event type', record_event.type), 'write it as noun.verb, such as view.refreshed, with up to 100 letters');
   end if;
   if octet_length(record_event.data::text) > 262144 then
     perform tinydev_lib.fault(422, 'event_too_large', 'the data of an event may take 256 KiB', 'keep what is large in a table and name it in the event');

@@ -40,7 +40,7 @@ type deliveryList struct {
 	Test   *deliveryLine // what became of it; nil while that is not known
 }
 
-// deliveryTab leads to the deliveries of a state. Count is "" where it is not known.
+// deliveryTab leads to the deliveries of a state. Count is "" where there are none, or it is not known.
 type deliveryTab struct{ State, Words, Count, Place string }
 
 // deliveryLine is a delivery as pages show it.
@@ -70,7 +70,7 @@ func (v *visit) deliveries(s subscribed) (deliveryList, error) {
 		if state != "" {
 			tab.Words, tab.Place = strings.ToUpper(state[:1])+state[1:], s.Place("state", state)
 		}
-		if n, known := counts[state]; known {
+		if n := counts[state]; n > 0 {
 			tab.Count = atMost(n)
 		}
 		list.Tabs = append(list.Tabs, tab)

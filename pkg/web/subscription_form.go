@@ -70,10 +70,10 @@ type typeGroup struct {
 	Types []pick
 }
 
-// pick is something that can be chosen.
+// pick is something that can be chosen. Words say it shorter than Value, where that is needed.
 type pick struct {
-	Value, Title string
-	Chosen       bool
+	Value, Words, Title string
+	Chosen              bool
 }
 
 // What the form has at first, which is what tinydev.create_subscription takes for granted.
@@ -255,12 +255,12 @@ func kindsOf(reach control.Reach) []kindChoice {
 func groupTypes(chosen []string) (groups []typeGroup, others string) {
 	for _, t := range control.EventTypes() {
 		name := strings.TrimPrefix(t.Type, "tinydev.")
-		noun, _, _ := strings.Cut(name, ".")
+		noun, verb, _ := strings.Cut(name, ".")
 		if n := len(groups); n == 0 || groups[n-1].Noun != noun {
-			groups = append(groups, typeGroup{Noun: noun, Types: []pick{{Value: noun + ".*", Title: "All of these."}}})
+			groups = append(groups, typeGroup{Noun: noun, Types: []pick{{Value: noun + ".*", Words: "all", Title: "All of these."}}})
 		}
 		last := &groups[len(groups)-1]
-		last.Types = append(last.Types, pick{Value: name, Title: t.When})
+		last.Types = append(last.Types, pick{Value: name, Words: verb, Title: t.When})
 	}
 	var rest []string
 	for _, t := range chosen {

@@ -70,8 +70,21 @@ func (s subscribed) NoTarget() bool { return s.Target == "" }
 // IsNotices says whether it is the one that each user has from the beginning.
 func (s subscribed) IsNotices() bool { return s.Name == noticesName && s.Kind == "email" }
 
+// usualLag is what a subscription that keeps up may seem behind: its cursor is written down once a minute while nothing fits.
+const usualLag = 1000
+
+// Lag is how many events of the log it has not looked at yet, as far as that says something.
+func (s subscribed) Lag() int64 {
+	if s.NoTarget() || s.Active && s.Server != nil && s.FailingSince == nil && s.Pending+s.Failing == 0 && s.Behind <= usualLag {
+		return 0
+	}
+	return s.Behind
+}
+
 // Open says whether something is under way, so that a page which shows it soon shows the past.
-func (s subscribed) Open() bool { return s.Active && (s.Server == nil || s.Behind > 0 || s.Pending > 0 || s.Failing > 0) }
+func (s subscribed) Open() bool {
+	return s.Active && (s.Server == nil || s.Lag() > 0 || s.Pending+s.Failing > 0)
+}
 
 // Filter tells in words what it is sent.
 func (s subscribed) Filter() string {
@@ -108,6 +121,7 @@ func (s subscribed) Filter() string {
 type subscriptionsPage struct {
 	Items   []subscribed
 	Owners  bool        // some are another's
+	Lagging bool        // some have not looked at all of the log yet
 	Notices *subscribed // waits for an address; nil when it does not, or is none
 	Mail    bool        // e-mail can be sent
 	Next    string
@@ -125,6 +139,7 @@ func listSubscriptions(v *visit) error {
 		s := v.subscribed(each)
 		p.Items = append(p.Items, s)
 		p.Owners = p.Owners || !s.Mine
+		p.Lagging = p.Lagging || s.Lag() > 0
 		if s.Mine && s.IsNotices() && s.NoTarget() {
 			p.Notices = &s
 		}

@@ -53,6 +53,7 @@ var scopes = []scope{
 	{Name: "views", Words: "Make, refresh and read views. A view holds any SQL, so this is as good as your psql."},
 	{Name: "jobs", Words: "Schedule views, pause and look at runs."},
 	{Name: "events", Words: "Read and follow events."},
+	{Name: "subscriptions", Words: "Have events and rows sent to a URL, an address or a program: all that you may read can leave by it."},
 	{Name: "triggers", Words: "Have channels notified of events, for LISTEN."},
 	{Name: "sharing", Words: "Share tables and views, and trust owners."},
 	{Name: "users", Words: "List users; administrators see the audit."},

@@ -3,7 +3,7 @@
 import { show } from "./forms.js";
 
 const soon = 2000;
-const seldom = 8000;
+const seldom = 5000;
 
 // bare gives HTML without the words of times that move, to see whether anything else has changed.
 function bare(root) {

@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,9 @@ import (
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/api"
 	"github.com/tinydevcrm/tinydevcrm/pkg/auth"
+	"github.com/tinydevcrm/tinydevcrm/pkg/config"
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
+	"github.com/tinydevcrm/tinydevcrm/pkg/deliver"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 	"github.com/tinydevcrm/tinydevcrm/pkg/ingest"
 	"github.com/tinydevcrm/tinydevcrm/pkg/observe"
@@ -41,6 +44,8 @@ type harness struct {
 	log    *record
 	down   atomic.Bool // makes /readyz say so
 	stop   func()      // the relay, as a server that stops does
+
+	deliverer *deliver.Deliverer // started by deliver
 }
 
 // start serves db; with sets further options.
@@ -72,7 +77,15 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 	}()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	o := api.Options{Control: control.New(sessions), Relay: h.relay, Auth: h.auth, Metrics: observe.NewMetrics("test"), Logger: log, Version: "test",
+	verbs := control.New(sessions)
+	verbs.CheckOptions = deliver.CheckOptions
+	commands, err := deliver.NewCommands(config.Commands{"count": {Argv: []string{"/usr/bin/wc", "-l"}, Users: []string{config.Everyone}}, "bobs": {Argv: []string{"/bin/false"}, Users: []string{pgtest.Bob}}})
+	check(t, err)
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	o := api.Options{Control: verbs, Relay: h.relay,
+		Deliverer: deliver.New(deliver.Options{Pool: pool, Relay: h.relay, Control: verbs, Kinds: []deliver.Kind{deliver.NewWebhook(loopback, "test"), commands},
+			Commands: map[string][]string{"count": {config.Everyone}, "bobs": {pgtest.Bob}}, WebhookAllow: loopback, Server: "test", Logger: log}),
+		Auth: h.auth, Metrics: observe.NewMetrics("test"), Logger: log, Version: "test",
 		Loader: &ingest.Loader{Sessions: sessions, SpoolDir: t.TempDir(), Logger: log, MaxUploadBytes: 3 << 19},
 		Listen: listener.Addr().String(), Hosts: []string{"crm.example.org"},
 		Ready: func(context.Context) error {
@@ -84,6 +97,7 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 	for _, set := range with {
 		set(&o)
 	}
+	h.deliverer = o.Deliverer
 	h.api, err = api.New(o)
 	check(t, err)
 	server := &http.Server{Handler: h.api, ReadHeaderTimeout: 5 * time.Second}
@@ -98,6 +112,23 @@ func start(t testing.TB, with ...func(*api.Options)) *harness {
 	})
 	pgtest.Eventually(t, 10*time.Second, "the relay is ready", h.relay.Ready)
 	return h
+}
+
+// deliver has the server deliver until the test ends.
+func (h *harness) deliver() {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.deliverer.Run(ctx) }()
+	h.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("deliver: %v", err)
+		}
+	})
+	pgtest.Eventually(h.t, 10*time.Second, "the server delivers", func() bool {
+		return pgtest.Value[int](h.t, h.db.Superuser(), "select count(*)::int from tinydev_impl.server") == 1
+	})
 }
 
 // record is a log that may be read while it is written.

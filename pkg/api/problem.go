@@ -52,6 +52,7 @@ var statusByCode = map[string]int{
 	"media_type_unsupported": http.StatusUnsupportedMediaType,
 	"host_unknown":           http.StatusMisdirectedRequest,
 	"streams_limit":          http.StatusTooManyRequests,
+	"tests_limit":            http.StatusTooManyRequests,
 }
 
 // statusClientGone is logged when nobody is there to read the answer.

@@ -5,6 +5,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -47,6 +48,8 @@ type Options struct {
 	HeartbeatEvery time.Duration
 	// MaxStreams limits the open streams, and MaxStreamsPerToken those of one token or page session; 0 is 20,000 and 100.
 	MaxStreams, MaxStreamsPerToken int
+	// TestWait is how long a test of a subscription waits for its first attempt; 0 is 35 s.
+	TestWait time.Duration
 	// Ready says why the server is not ready; nil when it is.
 	Ready func(context.Context) error
 }
@@ -66,6 +69,7 @@ type Service struct {
 	hosts     map[string]struct{}
 	cell      int
 	stall     time.Duration
+	testWait  time.Duration
 	ready     func(context.Context) error
 	streams   *streams
 	huma      huma.API
@@ -75,7 +79,7 @@ type Service struct {
 // New makes the API with all its routes.
 func New(o Options) (*Service, error) {
 	s := &Service{Echo: echo.New(), control: o.Control, loader: o.Loader, relay: o.Relay, deliverer: o.Deliverer, auth: o.Auth, metrics: o.Metrics, log: o.Logger,
-		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit, streams: newStreams(o)}
+		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit, testWait: cmp.Or(o.TestWait, defaultTestWait), streams: newStreams(o)}
 	if s.stall == 0 {
 		s.stall = defaultStall
 	}
@@ -96,7 +100,7 @@ func New(o Options) (*Service, error) {
 	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "tinydev env prints it, tinydev token create makes others. " +
 		"A call names the scope that a token needs to have, if it has any: views lets in all calls of the tag views, views:read those that only read. " +
-		"A scope that lets in SQL, such as views, is as good as the user's psql."}}
+		"A scope that lets in SQL, such as views, is as good as the user's psql; subscriptions lets out all that the user may read."}}
 	cfg.Security = []map[string][]string{{"token": {}}}
 	s.huma = humaecho.New(e, cfg)
 	s.huma.UseMiddleware(s.authenticate)
@@ -105,6 +109,7 @@ func New(o Options) (*Service, error) {
 	s.relationRoutes()
 	s.jobRoutes()
 	s.eventRoutes()
+	s.subscriptionRoutes()
 	s.triggerRoutes()
 	s.auditRoutes()
 	s.sharingRoutes()

@@ -52,7 +52,7 @@ func deliverAs(t *testing.T, db *pgtest.Database, id, from int64, outcomes ...st
 	t.Helper()
 	super := db.Superuser()
 	exec(t, super, fmt.Sprintf("update tinydev_impl.subscription set holder = '%s' where subscription_id = %d", testServer, id))
-	round := pgtest.Value[int](t, super, "select round from tinydev_impl.subscription where subscription_id = $1", id)
+	now := pgtest.Value[[]int64](t, super, "select array[round, version] from tinydev_impl.subscription where subscription_id = $1", id)
 	server := db.Conn("tinydev_server")
 	for i, outcome := range outcomes {
 		position := from + int64(i)
@@ -62,8 +62,8 @@ func deliverAs(t *testing.T, db *pgtest.Database, id, from int64, outcomes ...st
 		}
 		about := pgtest.Value[[]string](t, super, "select array[subject, type] from tinydev_impl.event where position = $1", position)
 		if _, err := server.Exec(context.Background(), `
-select * from tinydev_impl.record_deliveries($1, $2, $3, $4, true, array[$4::bigint], array[$5], array[$6], array[$5], array[$7], array[clock_timestamp()],
-  array[$8::integer], array[12], array[nullif($9, '')], array['body'], array[null::integer])`, id, testServer, round, position, about[0], about[1], outcome, status, problem); err != nil {
+select * from tinydev_impl.record_deliveries($1, $2, $3, $4, $5, true, array[$5::bigint], array[$6], array[$7], array[$6], array[$8], array[clock_timestamp()],
+  array[$9::integer], array[12], array[nullif($10, '')], array['body'], array[null::integer])`, id, testServer, now[0], now[1], position, about[0], about[1], outcome, status, problem); err != nil {
 			t.Fatal(postgres.Fault(err, ""))
 		}
 	}
@@ -399,6 +399,9 @@ func TestSubscriptionDryRuns(t *testing.T) {
 		"never":   {Name: "never", Kind: "command", Target: "all", SubscriptionChange: control.SubscriptionChange{RetrySeconds: &[]int{}}},
 		"usual":   {Name: "usual", Kind: "email", Target: "ann@example.org", SubscriptionChange: control.SubscriptionChange{TimeoutSeconds: number(30), AttachRows: number(100), Types: &[]string{}}},
 		"webhook": webhook("webhook"),
+	}
+	if sql := must[control.Change[control.Subscription]](t)(ann.CreateSubscription(ctx, made["mail"], true)).SQL[0]; !strings.Contains(sql, `types => array['table.loaded', 'view.*'], subjects => array[`) {
+		t.Errorf("the dry run gives %s", sql)
 	}
 	for name, s := range made {
 		before := state()

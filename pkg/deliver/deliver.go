@@ -53,6 +53,8 @@ type Deliverer struct {
 	Options
 	id    string // of this run of the server, a UUID
 	kinds map[string]Kind
+	tests tests
+	links chan struct{} // holds a place for each link of an e-mail that is looked at
 
 	mu      sync.Mutex
 	runners map[int64]*runner
@@ -60,7 +62,7 @@ type Deliverer struct {
 
 // New makes a Deliverer.
 func New(o Options) *Deliverer {
-	d := &Deliverer{Options: o, kinds: map[string]Kind{}, runners: map[int64]*runner{}}
+	d := &Deliverer{Options: o, kinds: map[string]Kind{}, links: make(chan struct{}, linksAtOnce), runners: map[int64]*runner{}}
 	for _, k := range o.Kinds {
 		d.kinds[k.Name()] = k
 	}
@@ -239,7 +241,7 @@ func (d *Deliverer) finish() error {
 }
 
 // Try makes one attempt with a sample event to a target that no subscription has yet, for owner.
-// Errors: invalid subscription_invalid for a kind that this server does not send.
+// Errors: invalid subscription_invalid for a kind that this server does not send, command_unknown; unavailable tests_limit.
 func (d *Deliverer) Try(ctx context.Context, s Subscription, kind string) (Outcome, time.Duration, error) {
 	k := d.kinds[kind]
 	if k == nil {
@@ -248,6 +250,11 @@ func (d *Deliverer) Try(ctx context.Context, s Subscription, kind string) (Outco
 	if kind == "command" && !d.mayRun(ctx, s.Owner, s.Target) {
 		return Outcome{}, 0, fault.New(fault.Invalid, "command_unknown", "there is no command %q for %s", s.Target, s.Owner).With("field", "target")
 	}
+	end, err := d.tests.begin(s.Owner)
+	if err != nil {
+		return Outcome{}, 0, err
+	}
+	defer end()
 	var source string
 	if err := d.Pool.QueryRow(ctx, "select tinydev_lib.event_source()").Scan(&source); err != nil {
 		return Outcome{}, 0, postgres.Fault(err, "")

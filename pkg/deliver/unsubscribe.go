@@ -27,7 +27,7 @@ func (d *Deliverer) Unsubscribe(ctx context.Context, id int64, recipient, key st
 		return Unsubscribed{}, ctx.Err()
 	}
 	for _, text := range []*string{&recipient, &key} {
-		*text = strings.ToValidUTF8(strings.ReplaceAll(*text, "\x00", ""), "\uFFFD")
+		*text = strings.ToValidUTF8(strings.ReplaceAll(*text, "\x00", "\uFFFD"), "\uFFFD")
 	}
 	var u Unsubscribed
 	err := d.Pool.QueryRow(ctx, "select a ->> 'owner', a ->> 'name', a ->> 'recipient', (a ->> 'ended')::boolean from tinydev_impl.unsubscribe($1, $2, $3, $4) a",

@@ -192,6 +192,7 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	loader := &ingest.Loader{Sessions: s.sessions, SpoolDir: spool, Logger: s.log,
 		MaxUploadBytes: int64(s.cfg.MaxUploadBytes), MaxSpoolBytes: int64(s.cfg.MaxSpoolBytes)}
 	verbs := control.New(s.sessions)
+	verbs.CheckOptions = deliver.CheckOptions
 	if s.deliverer, err = s.newDeliverer(verbs); err != nil {
 		return err
 	}

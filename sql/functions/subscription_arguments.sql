@@ -4,7 +4,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select string_agg(format('%I => %s', a.name,
            case when a.value = 'null' then 'null'
-                when a.name in ('types', 'subjects') then quote_literal(array(select jsonb_array_elements_text(a.value))::text)
+                when a.name in ('types', 'subjects') then coalesce('array[' || (select string_agg(quote_literal(t.text), ', ' order by t.n) from jsonb_array_elements_text(a.value) with ordinality t(text, n)) || ']', '''{}''')
                 when a.name = 'retry_seconds' then quote_literal(translate(a.value::text, '[] ', '{}'))
                 when jsonb_typeof(a.value) in ('number', 'boolean') then a.value::text
                 when jsonb_typeof(a.value) = 'string' then quote_literal(a.value #>> '{}')

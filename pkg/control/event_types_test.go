@@ -179,7 +179,7 @@ func TestEventTypesHappen(t *testing.T) {
 		"select tinydev.test_subscription('hook')")
 	hook := pgtest.Value[int64](t, conn, "select subscription_id from tinydev.subscription where name = 'hook'")
 	exec(t, server, "select tinydev_impl.hold_subscriptions('"+id+"', 'test', array['webhook'], '{}', '{}')",
-		fmt.Sprintf(`select tinydev_impl.record_deliveries(%d, '%s', 1, 2, false, array[2], array[''], array['view.refreshed'], array['"Ann".v'], array['failed'],
+		fmt.Sprintf(`select tinydev_impl.record_deliveries(%d, '%s', 1, 1, 2, false, array[2], array[''], array['view.refreshed'], array['"Ann".v'], array['failed'],
 			array[now()], array[503], array[12], array['answered 503 Service Unavailable'], array['busy'], array[null]::integer[])`, hook, id))
 	exec(t, conn, "select tinydev.alter_subscription('hook', active => false)", "select tinydev.alter_subscription('hook', active => true)")
 

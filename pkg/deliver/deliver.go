@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,10 +22,11 @@ import (
 )
 
 const (
-	renewEvery = 5 * time.Second  // of the lease, which tinydev_impl.hold_subscriptions gives for 15 s
-	leaseSafe  = 12 * time.Second // after so long without renewal another server may deliver, so nothing is sent any more
-	askLimit   = 10 * time.Second // for one statement
-	stopLimit  = 5 * time.Second  // how long attempts under way may go on when the server stops
+	leaseTime = 15 * time.Second       // how long a server holds its subscriptions without renewal; it renews three times as often
+	holdEvery = 100 * time.Millisecond // at most, whatever is notified, which anybody can
+	askLimit  = 10 * time.Second       // for one statement
+	stopLimit = 5 * time.Second        // how long attempts under way may go on when the server stops, and recording them after that
+	choosing  = 3                      // batches of events whose conditions are evaluated at the same time, one of each owner
 )
 
 // Options are what a Deliverer needs.
@@ -45,7 +47,8 @@ type Options struct {
 	// Attempted is told of each attempt, with the kind and how it ended; it may be nil.
 	Attempted func(kind string, state State, took time.Duration)
 
-	step func(step, subscription string) // of tests: after "read", "sent", "recorded"
+	step  func(step, subscription string) // of tests: after "read", "sent", "recorded"
+	lease time.Duration                   // of tests; 0 is leaseTime
 }
 
 // Deliverer delivers the events of the subscriptions that this server holds. Several servers share the work.
@@ -53,6 +56,9 @@ type Deliverer struct {
 	Options
 	id    string // of this run of the server, a UUID
 	kinds map[string]Kind
+	again chan struct{} // has the subscriptions looked at once more
+	conn  *pgxpool.Conn // of Run alone, so that leases are renewed however many wait for a connection; nil after trouble
+	turns *turns
 	tests tests
 	links chan struct{} // holds a place for each link of an e-mail that is looked at
 
@@ -62,7 +68,7 @@ type Deliverer struct {
 
 // New makes a Deliverer.
 func New(o Options) *Deliverer {
-	d := &Deliverer{Options: o, kinds: map[string]Kind{}, links: make(chan struct{}, linksAtOnce), runners: map[int64]*runner{}}
+	d := &Deliverer{Options: o, kinds: map[string]Kind{}, again: make(chan struct{}, 1), turns: newTurns(choosing), links: make(chan struct{}, linksAtOnce), runners: map[int64]*runner{}}
 	for _, k := range o.Kinds {
 		d.kinds[k.Name()] = k
 	}
@@ -70,6 +76,9 @@ func New(o Options) *Deliverer {
 	rand.Read(id[:]) // never fails
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	d.id = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	if d.lease == 0 {
+		d.lease = leaseTime
+	}
 	if d.step == nil {
 		d.step = func(string, string) {}
 	}
@@ -86,70 +95,62 @@ func (d *Deliverer) Held() int {
 	return len(d.runners)
 }
 
-// Run delivers until ctx ends, then waits for attempts under way, up to 5 s, and gives the subscriptions back. Call it once.
+// Run delivers until ctx ends, then waits for attempts under way, up to 5 s, records them, for 5 s more where the database is down, and gives
+// the subscriptions back. Call it once.
 func (d *Deliverer) Run(ctx context.Context) error {
-	renew := time.NewTicker(renewEvery)
+	renew := time.NewTicker(d.lease / 3)
 	defer renew.Stop()
-	renewed := time.Now()
+	safe := time.Now() // until when no other server delivers what this one holds
 	for {
 		began := time.Now()
-		err := d.hold(ctx)
+		err := d.hold(ctx, safe)
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
-			renewed = began
+			safe = began.Add(d.lease * 4 / 5)
 		default:
 			d.Logger.Warn("the lease on subscriptions cannot be renewed", "error", err)
 		}
-		if time.Since(renewed) > leaseSafe {
+		if !time.Now().Before(safe) {
 			d.abandon()
 		}
 		select {
 		case <-ctx.Done():
-			return d.finish()
 		case <-renew.C:
 		case <-d.Relay.Changed():
+		case <-d.again:
+		}
+		select {
+		case <-ctx.Done():
+			return d.finish()
+		case <-time.After(time.Until(began.Add(holdEvery))):
 		}
 	}
 }
 
-// hold renews the lease and starts, tells and ends the work on subscriptions accordingly.
-func (d *Deliverer) hold(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+// hold renews the lease and starts, tells and ends the work on subscriptions accordingly. It ends before safe, when that is to come.
+func (d *Deliverer) hold(ctx context.Context, safe time.Time) (err error) {
+	limit := time.Now().Add(d.lease / 3)
+	if safe.After(time.Now()) && safe.Before(limit) {
+		limit = safe
+	}
+	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
-	commands, err := json.Marshal(d.commands())
+	if d.conn == nil {
+		if d.conn, err = d.Pool.Acquire(ctx); err != nil {
+			return postgres.Fault(err, "")
+		}
+	}
+	defer func() {
+		if err != nil {
+			d.leave()
+		}
+	}()
+	wanted, unwanted, err := d.ask(ctx)
 	if err != nil {
 		return err
 	}
-	kinds := make([]string, 0, len(d.kinds))
-	for name := range d.kinds {
-		kinds = append(kinds, name)
-	}
-	rows, err := d.Pool.Query(ctx, "select subscription_id, version, wanted from tinydev_impl.hold_subscriptions($1, $2, $3, $4, $5)",
-		d.id, d.Server, kinds, commands, d.WebhookAllow)
-	if err != nil {
-		return postgres.Fault(err, "")
-	}
-	defer rows.Close()
-	wanted := map[int64]int64{} // subscription to version
-	var unwanted []int64
-	for rows.Next() {
-		var id, version int64
-		var isWanted bool
-		if err := rows.Scan(&id, &version, &isWanted); err != nil {
-			return err
-		}
-		if isWanted {
-			wanted[id] = version
-		} else {
-			unwanted = append(unwanted, id)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return postgres.Fault(err, "")
-	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	for id, version := range wanted {
 		if r := d.runners[id]; r != nil {
 			r.tell(version)
@@ -157,19 +158,57 @@ func (d *Deliverer) hold(ctx context.Context) error {
 			d.start(id, version)
 		}
 	}
-	for _, id := range unwanted {
-		if r := d.runners[id]; r != nil {
-			r.drain()
-		} else {
-			go d.release([]int64{id})
-		}
-	}
 	for id, r := range d.runners {
 		if _, held := wanted[id]; !held {
 			r.drain()
 		}
 	}
-	return nil
+	unwanted = slices.DeleteFunc(unwanted, func(id int64) bool { return d.runners[id] != nil })
+	d.mu.Unlock()
+	if len(unwanted) > 0 {
+		_, err = d.conn.Exec(ctx, releaseSQL, d.id, unwanted)
+	}
+	return postgres.Fault(err, "")
+}
+
+// ask renews the lease, and gives the subscriptions that this server is to deliver with their versions, and those that it holds otherwise.
+func (d *Deliverer) ask(ctx context.Context) (wanted map[int64]int64, unwanted []int64, err error) {
+	commands, err := json.Marshal(d.commands())
+	if err != nil {
+		return nil, nil, err
+	}
+	kinds := make([]string, 0, len(d.kinds))
+	for name := range d.kinds {
+		kinds = append(kinds, name)
+	}
+	rows, err := d.conn.Query(ctx, "select subscription_id, version, wanted from tinydev_impl.hold_subscriptions($1, $2, $3, $4, $5, $6)",
+		d.id, d.Server, kinds, commands, d.WebhookAllow, d.lease.Seconds())
+	if err != nil {
+		return nil, nil, postgres.Fault(err, "")
+	}
+	defer rows.Close()
+	wanted = map[int64]int64{}
+	for rows.Next() {
+		var id, version int64
+		var isWanted bool
+		if err := rows.Scan(&id, &version, &isWanted); err != nil {
+			return nil, nil, err
+		}
+		if isWanted {
+			wanted[id] = version
+		} else {
+			unwanted = append(unwanted, id)
+		}
+	}
+	return wanted, unwanted, postgres.Fault(rows.Err(), "")
+}
+
+// leave gives the connection of Run back.
+func (d *Deliverer) leave() {
+	if d.conn != nil {
+		d.conn.Release()
+		d.conn = nil
+	}
 }
 
 func (d *Deliverer) commands() map[string][]string {
@@ -188,22 +227,29 @@ func (d *Deliverer) start(id, version int64) {
 	r := newRunner(d, id, version)
 	d.runners[id] = r
 	go func() {
+		defer close(r.ended)
 		r.run()
-		d.mu.Lock()
-		delete(d.runners, id)
-		d.mu.Unlock()
-		close(r.ended)
+		// Before another runner of it may start here; and when the server stops, without waiting for the others.
 		if r.lost == nil {
 			d.release([]int64{id})
 		}
+		d.mu.Lock()
+		delete(d.runners, id)
+		d.mu.Unlock()
+		select {
+		case d.again <- struct{}{}:
+		default:
+		}
 	}()
 }
+
+const releaseSQL = "select tinydev_impl.release_subscriptions($1, $2)"
 
 // release gives subscriptions back, all when ids is nil. When the database cannot be asked the lease runs out.
 func (d *Deliverer) release(ids []int64) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
-	if _, err := d.Pool.Exec(ctx, "select tinydev_impl.release_subscriptions($1, $2)", d.id, ids); err != nil {
+	if _, err := d.Pool.Exec(ctx, releaseSQL, d.id, ids); err != nil {
 		d.Logger.Warn("subscriptions are given back when the lease ends, not now", "error", err)
 	}
 }
@@ -221,6 +267,7 @@ var errLeaseLost = errors.New("the lease is lost")
 
 // finish ends the work in order and gives all back.
 func (d *Deliverer) finish() error {
+	d.leave()
 	d.mu.Lock()
 	var all []*runner
 	for _, r := range d.runners {

@@ -44,20 +44,32 @@ func (w testWriter) Write(p []byte) (int, error) {
 // engine is one server's deliverer with its relay.
 type engine struct {
 	*deliver.Deliverer
-	stop func()
+	stop func() // in order, and waits
+}
+
+// kill ends it as SIGKILL does, when the way to the database is cut: nothing is recorded or given back, attempts are broken off.
+func (e *engine) kill() {
+	e.Abandon()
+	e.stop()
 }
 
 // startEngine runs a deliverer on db until stopped or the test ends.
 func startEngine(t testing.TB, db *pgtest.Database, change func(*deliver.Options)) *engine {
 	t.Helper()
+	return startEngineAt(t, db.URL("tinydev_server"), change)
+}
+
+// startEngineAt is startEngine for a database by its URL.
+func startEngineAt(t testing.TB, url string, change func(*deliver.Options)) *engine {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	pool, err := postgres.Open(ctx, db.URL("tinydev_server"), "tinydev", 12)
+	pool, err := postgres.Open(ctx, url, "tinydev", 12)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := testLogger(t)
 	r := relay.New(pool, log)
-	sessions := postgres.NewSessions(db.URL("tinydev_server"), pool, postgres.Options{Total: 16, PerUser: 8})
+	sessions := postgres.NewSessions(url, pool, postgres.Options{Total: 16, PerUser: 8})
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	o := deliver.Options{Pool: pool, Relay: r, Control: control.New(sessions), Kinds: []deliver.Kind{deliver.NewWebhook([]netip.Prefix{loopback}, "test")},
 		WebhookAllow: []netip.Prefix{loopback}, Server: "test", Logger: log}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -17,11 +18,20 @@ import (
 // record is what is to be written down of one event.
 type record struct {
 	pending *pending
-	outcome string // of tinydev_impl.record_deliveries
+	outcome string // of tinydev_impl.record_deliveries: a State, waiting or withheld
 	at      time.Time
 	took    time.Duration
 	detail  Outcome
 }
+
+// The outcomes that are no State.
+const (
+	waiting  = "waiting"
+	withheld = "withheld"
+)
+
+// errChanged says that the subscription is another one now. What was to be recorded is, but for the cursor.
+var errChanged = errors.New("the subscription was changed")
 
 // record writes down what has been collected and moves the cursor.
 func (r *runner) record() error {
@@ -29,17 +39,17 @@ func (r *runner) record() error {
 		return nil
 	}
 	r.advance()
-	records := r.records
-	r.records = nil
-	if err := r.write(records); err != nil {
+	// When they cannot be written they stay: the cursor, which has moved, must not be written without them.
+	if err := r.write(r.records); err != nil {
 		return err
 	}
+	r.records = nil
 	r.d.step("recorded", r.def.Name)
 	return nil
 }
 
 // write calls tinydev_impl.record_deliveries, until the database takes it: what is lost here is sent again. A row that a user's open
-// transaction holds is waited for too.
+// transaction holds is waited for too; but when the runner is to end, nothing longer than stopLimit.
 func (r *runner) write(records []record) error {
 	n := len(records)
 	var (
@@ -47,16 +57,19 @@ func (r *runner) write(records []record) error {
 		lanes, types, subjects, outcomes = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		at                               = make([]*time.Time, n)
 		codes, latencies, retries        = make([]*int32, n), make([]*int32, n), make([]*int32, n)
-		errors, responses                = make([]*string, n), make([]*string, n)
+		reasons, responses               = make([]*string, n), make([]*string, n)
 		number                           = func(i int) *int32 { v := int32(min(i, 1<<30)); return &v }
 		text                             = func(s string) *string {
 			v := strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 			return &v
 		}
 	)
-	last := map[int64]int{} // of one delivery only the newest counts
+	// Of one delivery only the newest counts, and an attempt before that it waits: after a replay it is read from the log while it is tried.
+	last := map[int64]int{}
 	for i := range records {
-		last[records[i].pending.event.Position] = i
+		if _, seen := last[records[i].pending.event.Position]; !seen || records[i].outcome != waiting {
+			last[records[i].pending.event.Position] = i
+		}
 	}
 	n = 0
 	for i := range records {
@@ -79,26 +92,39 @@ func (r *runner) write(records []record) error {
 			}
 		}
 		if rec.detail.Error != "" {
-			errors[n] = text(rec.detail.Error)
+			reasons[n] = text(rec.detail.Error)
 		}
 		n++
 	}
-	var nextDue *time.Time
-	var overdue bool
+	var nextDue *float64
 	var openLanes []string
+	var openChange int
+	var isCurrent bool
+	var limit <-chan time.Time
+	if r.draining {
+		limit = time.After(stopLimit)
+	}
 	ask := func() error {
 		ctx, cancel := context.WithTimeout(r.context, askLimit)
+		if r.draining {
+			ctx, cancel = context.WithTimeout(r.context, stopLimit)
+		}
 		defer cancel()
 		return postgres.Fault(r.d.Pool.QueryRow(ctx, `
-select nullif(next_due_at, '-infinity'), coalesce(next_due_at = '-infinity', false), open_lanes
-  from tinydev_impl.record_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
-			r.id, r.d.id, r.def.Round, r.cursor, r.hasOpen, positions[:n], lanes[:n], types[:n], subjects[:n], outcomes[:n], at[:n], codes[:n], latencies[:n], errors[:n],
-			responses[:n], retries[:n]).Scan(&nextDue, &overdue, &openLanes), "")
+select next_due_seconds, open_lanes, open_change, is_current
+  from tinydev_impl.record_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+			r.id, r.d.id, r.def.Round, r.def.Version, r.cursor, r.hasOpen, positions[:n], lanes[:n], types[:n], subjects[:n], outcomes[:n], at[:n], codes[:n], latencies[:n], reasons[:n],
+			responses[:n], retries[:n]).Scan(&nextDue, &openLanes, &openChange, &isCurrent), "")
 	}
 	err := ask()
 	for pause := 50 * time.Millisecond; fault.KindOf(err) == fault.Unavailable && r.context.Err() == nil; pause = min(2*pause, time.Second) {
 		select {
 		case <-r.context.Done():
+		case <-r.stop:
+			r.draining = true
+			limit = time.After(stopLimit)
+		case <-limit:
+			return fmt.Errorf("record deliveries: %w", err)
 		case <-time.After(pause):
 			err = ask()
 		}
@@ -106,25 +132,24 @@ select nullif(next_due_at, '-infinity'), coalesce(next_due_at = '-infinity', fal
 	if err != nil {
 		return fmt.Errorf("record deliveries: %w", err)
 	}
+	if !isCurrent {
+		r.records = nil
+		return errChanged
+	}
 	r.written = r.cursor
-	r.learn(records, nextDue, overdue, openLanes)
+	r.open += openChange
+	r.learn(records, nextDue, openLanes)
 	return nil
 }
 
-// learn takes in which lanes have deliveries that wait, and when the next one is due.
-func (r *runner) learn(records []record, nextDue *time.Time, overdue bool, openLanes []string) {
+// learn takes in which lanes have deliveries that wait, and in how many seconds the next one is due.
+func (r *runner) learn(records []record, nextDue *float64, openLanes []string) {
 	open := make(map[string]bool, len(openLanes))
 	for _, name := range openLanes {
 		open[name] = true
 	}
 	for i := range records {
-		p := records[i].pending
-		if p.isStored && records[i].outcome != string(Failed) && records[i].outcome != string(Gone) {
-			r.open = max(0, r.open-1)
-		} else if !p.isStored && (records[i].outcome == string(Failed) || records[i].outcome == string(Gone)) {
-			r.open++
-		}
-		l := r.lanes[p.lane.name]
+		l := r.lanes[records[i].pending.lane.name]
 		if l == nil || !l.open || open[l.name] {
 			continue
 		}
@@ -133,14 +158,11 @@ func (r *runner) learn(records []record, nextDue *time.Time, overdue bool, openL
 			delete(r.lanes, l.name)
 		}
 	}
-	r.hasOpen = overdue || nextDue != nil
-	switch {
-	case overdue:
-		r.nextDue = time.Now()
-	case nextDue != nil:
-		r.nextDue = *nextDue
-	default:
-		r.nextDue = time.Time{}
+	r.hasOpen = nextDue != nil
+	r.nextDue = time.Time{}
+	if r.hasOpen {
+		r.nextDue = time.Now().Add(time.Duration(*nextDue * float64(time.Second)))
+	} else {
 		r.open = 0
 	}
 }

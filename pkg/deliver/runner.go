@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -23,7 +24,9 @@ const (
 	recordAtOnce   = 512
 	recordAfter    = 20 * time.Millisecond // how long results are collected
 	freshFor       = 5 * time.Second       // an event that waits longer for its attempt is read once more, by the rights of then
-	idleEvery      = time.Minute           // how often the cursor of a subscription that nothing fits moves on
+	longestPause   = 5 * time.Second       // after trouble with the database
+	noUserPause    = 30 * time.Second      // until it is looked again whether its owner may be a user now
+	idleLeases     = 4                     // lease times, after which the cursor of a subscription that nothing fits moves on: a minute
 )
 
 // definition is what tinydev_impl.load_subscription answers.
@@ -75,7 +78,7 @@ type runner struct {
 	ready    []*lane
 	ahead    []*pending // in the order of positions, from the first that is not settled
 	busy     int
-	open     int // deliveries that wait in the database, nearly
+	open     int // deliveries that wait in the database
 	hasOpen  bool
 	nextDue  time.Time // zero when nothing is due by time
 	records  []record
@@ -116,8 +119,9 @@ type result struct {
 	outcome Outcome
 	began   time.Time
 	took    time.Duration
-	missing bool // the event may not be seen any more
-	ended   bool // it was cut off, and is made again
+	missing bool  // the event may not be seen any more
+	ended   bool  // it was cut off, and is made again
+	err     error // none was made, since the database gave trouble
 }
 
 func newRunner(d *Deliverer, id, version int64) *runner {
@@ -161,15 +165,20 @@ func (r *runner) run() {
 			return
 		case r.draining || r.stopping():
 			return
-		case fault.CodeOf(err) == "lease_lost":
-			// Another server has it, or it is replayed, and then it is loaded again.
-			log.Debug("another server delivers now, or another round began", "error", err)
+		case errors.Is(err, errChanged):
+			pause = 0
+		case fault.CodeOf(err) == "lease_lost", fault.CodeOf(err) == "locked":
+			// Another server has it, it is replayed and then loaded again, or a user's transaction holds it.
+			log.Debug("another server delivers now, another round began, or the subscription is locked", "error", err)
+		case fault.KindOf(err) == fault.Forbidden:
+			log.Info("nothing is delivered, since the owner is no user at the moment", "error", err)
+			pause = noUserPause
 		case err != nil:
 			log.Warn("deliveries are interrupted, going on from the cursor", "error", err, "in", pause)
 		default:
 			pause = 0
 		}
-		if time.Since(began) > renewEvery {
+		if time.Since(began) > longestPause && pause < noUserPause {
 			pause = 100 * time.Millisecond
 		}
 		select {
@@ -180,7 +189,7 @@ func (r *runner) run() {
 			return
 		case <-time.After(pause/2 + rand.N(pause/2+1)):
 		}
-		pause = min(max(2*pause, 100*time.Millisecond), renewEvery)
+		pause = min(max(2*pause, 100*time.Millisecond), longestPause)
 	}
 }
 
@@ -207,7 +216,7 @@ func (r *runner) deliver() (err error) {
 	defer source.Close()
 	r.sending, r.endSends = context.WithCancel(r.context)
 	defer func() {
-		if e := r.settle(err != nil); err == nil {
+		if e := r.settle(); err == nil {
 			err = e
 		}
 		r.endSends()
@@ -217,9 +226,9 @@ func (r *runner) deliver() (err error) {
 	flush := time.NewTimer(time.Hour)
 	defer flush.Stop()
 	collecting := false
-	idle := time.NewTicker(idleEvery)
+	idle := time.NewTicker(idleLeases * r.d.lease)
 	defer idle.Stop()
-	for {
+	for !r.draining {
 		events := source.Events()
 		if len(r.ahead) >= aheadLimit || r.open >= openLimit {
 			events = nil
@@ -243,6 +252,9 @@ func (r *runner) deliver() (err error) {
 			}
 		case res := <-r.results:
 			r.finished(res)
+			if res.err != nil {
+				return res.err
+			}
 		case <-due.C:
 			if err := r.takeDue(); err != nil {
 				return err
@@ -278,6 +290,7 @@ func (r *runner) deliver() (err error) {
 			flush.Reset(recordAfter)
 		}
 	}
+	return nil
 }
 
 // load reads the subscription and forgets all else.
@@ -359,6 +372,9 @@ func (r *runner) choose(batch []*relay.Event) (map[int64]bool, error) {
 	if !r.def.IsChosen && batch[0].Position > r.def.ReadPosition {
 		return nil, nil
 	}
+	if r.def.IsChosen {
+		defer r.d.turns.take(r.context, r.def.Owner)()
+	}
 	positions := make([]int64, len(batch))
 	for i, e := range batch {
 		positions[i] = e.Position
@@ -387,8 +403,7 @@ func (r *runner) enqueue(p *pending) {
 func (r *runner) wait(p *pending) {
 	p.settled = true
 	p.lane.open = true
-	r.open++
-	r.records = append(r.records, record{pending: p, outcome: "waiting"})
+	r.records = append(r.records, record{pending: p, outcome: waiting})
 }
 
 // takeDue puts deliveries whose time has come into their lanes.
@@ -423,6 +438,8 @@ func (r *runner) takeDue() error {
 			return fmt.Errorf("read what is due: %w", err)
 		}
 		p.event.Attempt++
+		// After a replay it may be read from the log too.
+		r.def.ReadPosition = max(r.def.ReadPosition, p.event.Position)
 		p.lane = r.lane(name)
 		p.lane.open = true
 		if event != nil {
@@ -442,7 +459,7 @@ func (r *runner) armDue(timer *time.Timer) {
 	if !r.nextDue.IsZero() {
 		wait = max(0, time.Until(r.nextDue))
 	} else if r.hasOpen {
-		wait = renewEvery
+		wait = longestPause
 	}
 	timer.Reset(wait)
 }
@@ -488,13 +505,11 @@ func (r *runner) work(next job) {
 
 // attempt makes one attempt; it runs beside the runner and reads of it only what load set.
 func (r *runner) attempt(l *lane, batch []*pending) result {
-	res := result{lane: l, batch: batch, began: time.Now()}
-	ctx, cancel := context.WithTimeout(r.sending, time.Duration(r.def.TimeoutSeconds)*time.Second)
-	defer cancel()
+	res := result{lane: l, batch: batch}
 	events := make([]Event, 0, len(batch))
 	for _, p := range batch {
-		if err := r.refresh(ctx, p); err != nil {
-			res.outcome = Outcome{State: Failed, Error: "the event could not be read: " + fault.CodeOf(err)}
+		if res.err = r.refresh(p); res.err != nil {
+			res.err = fmt.Errorf("read an event once more: %w", res.err)
 			return res
 		}
 		if p.event.JSON != nil {
@@ -505,6 +520,9 @@ func (r *runner) attempt(l *lane, batch []*pending) result {
 		res.missing = true
 		return res
 	}
+	res.began = time.Now()
+	ctx, cancel := context.WithTimeout(r.sending, time.Duration(r.def.TimeoutSeconds)*time.Second)
+	defer cancel()
 	if r.def.Attach != nil {
 		for i := range events {
 			events[i].JSON = r.attach(ctx, events[i].JSON)
@@ -523,11 +541,13 @@ func (r *runner) attempt(l *lane, batch []*pending) result {
 }
 
 // refresh reads an event once more that has waited for long, since rights may have changed.
-func (r *runner) refresh(ctx context.Context, p *pending) error {
+func (r *runner) refresh(p *pending) error {
 	if p.event.JSON == nil || time.Since(p.readAt) < freshFor {
 		return nil
 	}
-	rows, err := r.d.Pool.Query(ctx, `select "position", event from tinydev_impl.read_events_as($1, $2, 1)`, r.def.Owner, p.event.Position-1)
+	ctx, cancel := context.WithTimeout(r.sending, askLimit)
+	defer cancel()
+	rows, err := r.d.Pool.Query(ctx, `select e."position", e.event from tinydev_impl.require_session($1), tinydev_impl.read_events_as($1, $2, 1) e`, r.def.Owner, p.event.Position-1)
 	if err != nil {
 		return postgres.Fault(err, "")
 	}
@@ -552,7 +572,7 @@ func (r *runner) finished(res result) {
 	r.busy--
 	l := res.lane
 	l.busy = false
-	if res.ended {
+	if res.ended || res.err != nil {
 		return
 	}
 	failed := false
@@ -560,7 +580,7 @@ func (r *runner) finished(res result) {
 		p.settled = true
 		rec := record{pending: p, outcome: string(res.outcome.State), at: res.began, took: res.took, detail: res.outcome}
 		if res.missing || p.event.JSON == nil && res.outcome.State == Delivered {
-			rec.outcome, rec.detail = "withheld", Outcome{Error: "the event is gone, or its owner may no longer see it"}
+			rec.outcome, rec.detail = withheld, Outcome{Error: "the event is gone, or its owner may no longer see it"}
 		}
 		r.records = append(r.records, rec)
 		failed = failed || rec.outcome == string(Failed) || rec.outcome == string(Gone)
@@ -589,9 +609,8 @@ func (r *runner) advance() {
 	}
 }
 
-// settle waits for attempts under way and records them, when the work on a subscription ends. broken says that the database gave
-// trouble; then one try is enough.
-func (r *runner) settle(broken bool) error {
+// settle waits for attempts under way and records them, when the work on a subscription ends.
+func (r *runner) settle() error {
 	limit := time.NewTimer(stopLimit)
 	defer limit.Stop()
 	for r.busy > 0 {
@@ -602,7 +621,7 @@ func (r *runner) settle(broken bool) error {
 			r.endSends()
 		}
 	}
-	if r.context.Err() != nil || broken && len(r.records) == 0 {
+	if r.context.Err() != nil {
 		return nil
 	}
 	return r.record()

@@ -12,6 +12,7 @@ declare
   v_source text := tinydev_lib.event_source();
 begin
   select s.role_name, s.round into v_role, v_round from tinydev_impl.subscription s where s.subscription_id = p_subscription_id;
+  perform tinydev_impl.require_session(v_role);
   return query
     with heads as (
       select distinct on (d.lane) d.lane, d.position, d.next_attempt_at from tinydev_impl.delivery d
@@ -34,4 +35,4 @@ end $$;
 
 comment on function tinydev_impl.due_deliveries(bigint, text[], integer) is
 $$Open deliveries whose turn it is, in the order of positions: of each lane that is not busy the first one when its time has come, and up to
-99 that wait behind it. event is null when it is gone, or the subscription's owner may no longer see it.$$;
+99 that wait behind it. event is null when it is gone, or the subscription's owner may no longer see it. Errors: TD403 not_a_user.$$;

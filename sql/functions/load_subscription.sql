@@ -1,14 +1,13 @@
 create or replace function tinydev_impl.load_subscription(p_subscription_id bigint, p_server_id uuid, p_random text) returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s'
 as $$
 declare
   v_subscription tinydev_impl.subscription;
   v_oldest       bigint;
 begin
   select s.* into v_subscription from tinydev_impl.subscription s
-   where s.subscription_id = p_subscription_id and s.holder = p_server_id for no key update;
+   where s.subscription_id = p_subscription_id and s.holder = p_server_id for no key update nowait;
   if not found then
     perform tinydev_lib.fault(409, 'lease_lost', format('another server delivers subscription %s', p_subscription_id));
   end if;
@@ -43,4 +42,5 @@ end $$;
 
 comment on function tinydev_impl.load_subscription(bigint, uuid, text) is
 $$All that the server that holds a subscription needs to deliver. When the log no longer reaches back to its cursor it goes on at the oldest
-event, and tells its owner by subscription.events_lost. p_random becomes the secret of its unsubscribe links where it has none yet. Errors: TD409 lease_lost; TD403 not_a_user.$$;
+event, and tells its owner by subscription.events_lost. p_random becomes the secret of its unsubscribe links where it has none yet. Errors: TD409 lease_lost; TD403 not_a_user; 55P03 while
+a user's transaction holds it.$$;

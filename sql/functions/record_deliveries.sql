@@ -1,13 +1,13 @@
 -- plpgsql keeps the plans from call to call; a generic one does for any number of rows.
 create or replace function tinydev_impl.record_deliveries(
-  p_subscription_id bigint, p_server_id uuid, p_round integer, p_position bigint, p_has_open boolean,
+  p_subscription_id bigint, p_server_id uuid, p_round integer, p_version bigint, p_position bigint, p_has_open boolean,
   p_positions bigint[], p_lanes text[], p_types text[], p_subjects text[], p_outcomes text[], p_attempted_at timestamptz[],
   p_status_codes integer[], p_latencies_ms integer[], p_errors text[], p_responses text[], p_retry_after_seconds integer[],
-  out next_due_at timestamptz, out open_lanes text[]
+  out next_due_seconds double precision, out open_lanes text[], out open_change bigint, out is_current boolean
 )
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms'  -- a user's transaction may hold the row; the server tries again
+set lock_timeout = '500ms'  -- while upkeep drops partitions; the server tries again
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
@@ -17,14 +17,17 @@ declare
   v_failed       boolean := 'failed' = any (p_outcomes) or 'gone' = any (p_outcomes);
   v_pause        text;
   v_plan         integer[];
-  v_dead         tinydev_impl.delivery;
+  v_after        integer;
+  v_due_at       timestamptz;
+  v_dead         jsonb;
   v_last         bigint;
   v_new          integer;
 begin
+  -- A user's transaction may hold the row for long. Who waited for it would keep a connection from other subscriptions.
   select s.last_position into v_last from tinydev_impl.subscription s
-   where s.subscription_id = p_subscription_id and s.holder = p_server_id and s.round = p_round for no key update;
+   where s.subscription_id = p_subscription_id and s.holder = p_server_id and s.round = p_round for no key update nowait;
   update tinydev_impl.subscription s
-     set cursor_position   = greatest(s.cursor_position, p_position),
+     set cursor_position   = case when s.version = p_version then greatest(s.cursor_position, p_position) else s.cursor_position end,
          read_position     = greatest(s.read_position, p_position, (select max(p) from unnest(p_positions) p)),
          last_position     = greatest(s.last_position, (select max(p) from unnest(p_positions) p)),
          last_delivered_at = case when v_delivered then clock_timestamp() else s.last_delivered_at end,
@@ -35,11 +38,14 @@ begin
   if not found then
     perform tinydev_lib.fault(409, 'lease_lost', format('another server delivers subscription %s, or it is replayed', p_subscription_id));
   end if;
+  is_current := v_subscription.version = p_version;
   v_pause := case when not v_subscription.active then null
                   when 'gone' = any (p_outcomes) then 'gone'
                   when v_failed and v_subscription.failing_since < clock_timestamp() - make_interval(secs => v_subscription.pause_after_seconds) then 'failing' end;
+  v_plan := v_subscription.retry_seconds;
   -- One that is paused gives nothing up: it goes on where it stopped.
-  v_plan := case when v_pause is null then v_subscription.retry_seconds else v_subscription.retry_seconds || 2147483 end;
+  v_after := case when v_pause is not null or not v_subscription.active then 2147483 end;
+  open_change := 0;
 
   -- What arrived at the first attempt is nearly all, and has no row yet.
   insert into tinydev_impl.delivery (subscription_id, position, round, lane, type, subject, state, attempt_count, last_attempt_at, status_code, latency_ms, error, response)
@@ -65,13 +71,13 @@ begin
       select p_subscription_id, r.position, p_round, r.lane, r.type, r.subject, r.made,
              case when r.outcome = 'delivered' then 'delivered'
                   when r.outcome = 'waiting' then case when r.is_open then (r.old).state else 'pending' end
-                  when r.outcome = 'withheld' or v_plan[r.made] is null then 'dead'
+                  when r.outcome = 'withheld' or coalesce(v_plan[r.made], v_after) is null then 'dead'
                   else 'failing' end,
-             case when r.outcome in ('failed', 'gone') then tinydev_impl.retry_at(v_plan[r.made], r.retry_after)
+             case when r.outcome in ('failed', 'gone') then tinydev_impl.retry_at(coalesce(v_plan[r.made], v_after), r.retry_after)
                   when r.outcome <> 'waiting' then null
                   when r.is_open then (r.old).next_attempt_at
                   when v_subscription.digest_seconds > 0 then clock_timestamp() + make_interval(secs => v_subscription.digest_seconds) end,
-             case when (r.old).last_attempt_at is null then '[]'
+             case when (r.old).last_attempt_at is null then coalesce((r.old).attempts, '[]')  -- those before it was sent once more
                   when r.is_attempt then tinydev_impl.last_of((r.old).attempts || tinydev_lib.last_attempt(r.old), 49)
                   else (r.old).attempts end,
              case when r.is_attempt then r.attempted_at else (r.old).last_attempt_at end,
@@ -86,32 +92,41 @@ begin
             error = excluded.error, response = excluded.response
       returning d.*
     )
-    select r.* into v_dead from recorded r where r.state = 'dead' order by r.position limit 1;
+    select (select to_jsonb(d) from recorded d where d.state = 'dead' order by d.position limit 1),
+           (select count(*) from recorded d where d.state in ('pending', 'failing')) - (select count(*) from reported r where r.is_open)
+      into v_dead, open_change;
   end if;
 
-  if v_dead.position is not null and v_subscription.dead_lettered_at is null then
+  if v_dead is not null and v_subscription.dead_lettered_at is null then
     update tinydev_impl.subscription s set dead_lettered_at = clock_timestamp() where s.subscription_id = p_subscription_id;
     insert into tinydev_impl.inbox (type, subject, workspace, actor, data)
     values ('delivery.dead_lettered', format('%I.%s', v_subscription.role_name, v_subscription.name), v_subscription.role_name, 'tinydev_server',
-      jsonb_build_object('delivery_id', v_dead.position, 'type', 'tinydev.' || v_dead.type, 'subject', v_dead.subject, 'status_code', v_dead.status_code, 'error', v_dead.error));
+      jsonb_build_object('delivery_id', v_dead -> 'position', 'type', 'tinydev.' || (v_dead ->> 'type'), 'subject', v_dead -> 'subject',
+        'status_code', v_dead -> 'status_code', 'error', v_dead -> 'error'));
   end if;
   if v_pause is not null then
     perform tinydev_impl.pause_subscription(p_subscription_id, v_pause);
   end if;
   if p_has_open or v_failed or 'waiting' = any (p_outcomes) then
-    select min(coalesce(h.next_attempt_at, '-infinity')) into next_due_at
+    select min(coalesce(h.next_attempt_at, clock_timestamp())) into v_due_at
       from (select distinct on (d.lane) d.next_attempt_at from tinydev_impl.delivery d
              where d.subscription_id = p_subscription_id and d.state in ('pending', 'failing') order by d.lane, d.position) h;
+    if v_due_at is not null then
+      -- A wait, since the clock of the server that asks may be another.
+      next_due_seconds := greatest(date_part('epoch', v_due_at - clock_timestamp()), 0);
+    end if;
     open_lanes := array(select distinct l from unnest(p_lanes) l
                          where exists (select from tinydev_impl.delivery d
                                         where d.subscription_id = p_subscription_id and d.lane = l and d.state in ('pending', 'failing')));
   end if;
 end $$;
 
-comment on function tinydev_impl.record_deliveries(bigint, uuid, integer, bigint, boolean, bigint[], text[], text[], text[], text[], timestamptz[],
+comment on function tinydev_impl.record_deliveries(bigint, uuid, integer, bigint, bigint, boolean, bigint[], text[], text[], text[], text[], timestamptz[],
   integer[], integer[], text[], text[], integer[]) is
 $$Writes down how attempts ended, and moves the subscription's cursor to p_position: up to there each event was passed over or has its row.
+Where the subscription was changed meanwhile the cursor stays, and is_current is false: what was passed over may fit now.
 Outcomes are delivered, failed, gone (the target wants no more), waiting (not tried: an earlier one of its lane is open, or it is collected),
 withheld (its owner may not see it, or it is gone). The retry plan decides when a failed one is tried again, or that it is dead.
-With p_has_open, or where one is open now, answers when the next one is due, and which of p_lanes have open ones.
-Errors: TD409 lease_lost, and then nothing is written.$$;
+With p_has_open, or where one is open now, answers in how many seconds the next one is due, null when none is open, and which of p_lanes have
+open ones; and by how many the open ones became more. Errors: TD409 lease_lost, 55P03 while a user's transaction holds the subscription: then
+nothing is written.$$;

@@ -22,7 +22,7 @@ begin
   loop
     if v_event.type <> 'subscription.tested' then
       if v_subscription.rearm = 'each' then
-        continue when v_subscription.condition is not null and jsonb_path_match(v_event.data, v_subscription.condition, '{}', true) is not true;
+        continue when not tinydev_impl.condition_holds(v_subscription.condition, v_event.data);
       else
         -- From the log alone, so that a crash or a replay chooses the same.
         select e.* into v_row from tinydev_impl.event e where e.position = v_event.position;
@@ -34,13 +34,14 @@ begin
          where a.alarm is not null limit 1;
         if v_alarm and v_before.alarm and v_subscription.rearm = 'every' then
           -- The alarm's first event begins its time; of each rearm_seconds after it the first one is told.
-          select min(a.occurred_at) into v_began
+          select a.occurred_at into v_began
             from tinydev_impl.event a
            where a.subject = v_event.subject and a.position <= v_event.position
              and a.position > coalesce((select e.position from tinydev_impl.event e
                                          where e.subject = v_event.subject and e.position < v_event.position and tinydev_impl.alarm_of(v_subscription, e) = false
                                          order by e.position desc limit 1), 0)
-             and tinydev_impl.alarm_of(v_subscription, a);
+             and tinydev_impl.alarm_of(v_subscription, a)
+           order by a.position limit 1;
           continue when floor(date_part('epoch', v_event.occurred_at - v_began) / v_subscription.rearm_seconds)
                       = floor(date_part('epoch', v_before.occurred_at - v_began) / v_subscription.rearm_seconds);
         elsif v_alarm then

@@ -3,7 +3,6 @@ package web_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -89,12 +88,7 @@ func openDelivering(t *testing.T, db *pgtest.Database, role string, delivering d
 		t.Fatal(err)
 	}
 	verbs := control.New(sessions)
-	verbs.CheckOptions = func(kind string, options json.RawMessage) error {
-		if kind != "email" {
-			return nil
-		}
-		return deliver.CheckEmailOptions(options)
-	}
+	verbs.CheckOptions = deliver.CheckOptions
 	delivering.Pool, delivering.Relay, delivering.Control, delivering.Server, delivering.Logger = pool, stream, verbs, "test", log
 	delivering.WebhookAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	delivering.Kinds = append(delivering.Kinds, deliver.NewWebhook(delivering.WebhookAllow, "test"))

@@ -295,7 +295,7 @@ func (v *visit) relationPicks() ([]pick, error) {
 	return picks, nil
 }
 
-// readSubscriptionForm reads what was sent: the form, and the types and subjects that are chosen in it.
+// readSubscriptionForm reads what was sent: the form, and the types and subjects that are chosen in it, empty and not nil when none are: nil changes nothing.
 func (v *visit) readSubscriptionForm() (p subscriptionForm, types, subjects []string) {
 	text := func(name string) string { return strings.TrimSpace(v.FormValue(name)) }
 	lines := func(name string) string { return strings.ReplaceAll(v.FormValue(name), "\r\n", "\n") }
@@ -307,7 +307,7 @@ func (v *visit) readSubscriptionForm() (p subscriptionForm, types, subjects []st
 	}
 	form := v.Request().Form // FormValue has parsed it
 	types = append(slices.Clone(form["type"]), splitTypes(v.FormValue("other_types"))...)
-	subjects = slices.Clone(form["subject"])
+	subjects = append([]string{}, form["subject"]...)
 	for line := range strings.Lines(lines("other_subjects")) {
 		if line = strings.TrimSpace(line); line != "" {
 			subjects = append(subjects, line)

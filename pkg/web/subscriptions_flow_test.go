@@ -66,7 +66,7 @@ func TestSubscriptionInBrowser(t *testing.T) {
 	b.do("select the plan", chromedp.Evaluate[chromedp.Void](`void document.getElementById("retry_seconds").select()`))
 	b.keys("#retry_seconds", "1 s, 9 s")
 	b.is(`document.querySelector("#plan code")?.textContent.includes("retry_seconds => '{1,9}'")`)
-	b.is(`document.querySelector("#plan code").textContent.includes("types => '{test.*,view.refreshed}'")`)
+	b.is(`document.querySelector("#plan code").textContent.includes("types => array['test.*', 'view.refreshed']")`)
 	b.click("Show SQL")
 	b.shoot("95-new-webhook")
 	b.click("Make the subscription")

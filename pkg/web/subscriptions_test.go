@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tinydevcrm/tinydevcrm/pkg/config"
 	"github.com/tinydevcrm/tinydevcrm/pkg/deliver"
 	"github.com/tinydevcrm/tinydevcrm/pkg/pgtest"
 )
@@ -105,7 +106,7 @@ func TestSubscriptions(t *testing.T) {
 	if strings.Contains(tested.body, "<html") || r.got() != 2 || !strings.Contains(r.bodies[1], "tinydev.subscription.tested") || !strings.Contains(r.bodies[1], `Ann.hook`) {
 		t.Errorf("%d tests came: %q", r.got(), r.bodies)
 	}
-	s.want(s.post("/subscriptions/new", with(fields, "do", "check")), http.StatusOK, "plan", "tinydev.create_subscription(name =&gt; &#39;hook&#39;, kind =&gt; &#39;webhook&#39;", "types =&gt; &#39;{test.*,view.refreshed}&#39;",
+	s.want(s.post("/subscriptions/new", with(fields, "do", "check")), http.StatusOK, "plan", "tinydev.create_subscription(name =&gt; &#39;hook&#39;, kind =&gt; &#39;webhook&#39;", "types =&gt; array[&#39;test.*&#39;, &#39;view.refreshed&#39;]",
 		"retry_seconds =&gt; &#39;{1,2}&#39;", `value="view.refreshed" checked`, `value="test.*"`, "<details class=\"fold\" open>")
 	if n := pgtest.Value[int](t, conn, "select count(*)::int from tinydev.subscription where name = 'hook'"); n != 0 {
 		t.Error("a test or a check made it")
@@ -161,7 +162,7 @@ func TestSubscriptions(t *testing.T) {
 	}
 	change := with(fields, "do", "check", "condition", "$.n > 1", "attach", `"Ann".friends`, "attach_rows", "7", "retry_seconds", "1 s, 2 s, 1 min")
 	change["subject"] = []string{`"Ann".friends`}
-	s.want(s.post("/subscription/edit", change), http.StatusOK, "plan a change", "select tinydev.alter_subscription(&#39;hook&#39;, subjects =&gt; E&#39;{&#34;\\\\&#34;Ann\\\\&#34;.friends&#34;}&#39;", "condition =&gt; ", "attach_rows =&gt; 7",
+	s.want(s.post("/subscription/edit", change), http.StatusOK, "plan a change", "select tinydev.alter_subscription(&#39;hook&#39;, subjects =&gt; array[&#39;&#34;Ann&#34;.friends&#39;]", "condition =&gt; ", "attach_rows =&gt; 7",
 		"retry_seconds =&gt; &#39;{1,2,60}&#39;)", `value="&#34;Ann&#34;.friends" checked`)
 	s.follow(s.post("/subscription/edit", with(change, "do", "save")), "The subscription is changed.", "test.*, view.refreshed of Ann.friends where (", "the first 7 rows of Ann.friends", "1 s, 2 s, 1 min")
 	same := s.get("/subscription/edit?name=hook", `value="&#34;Ann&#34;.friends" checked`, `selected>Ann.friends</option>`, `value="7"`).body
@@ -344,21 +345,85 @@ func TestNotices(t *testing.T) {
 				t.Errorf("GET %s: %d\n%s", bad, a.status, content(a.body))
 			}
 		}
-		u, err := url.Parse(link)
-		if err != nil {
-			t.Fatal(err)
+		done := stranger.post(link, url.Values{"page": {"1"}})
+		if stranger.want(done, http.StatusSeeOther, "the button"); !strings.HasSuffix(done.header.Get("Location"), "&done=1") && !strings.Contains(done.header.Get("Location"), "done=1&") {
+			t.Errorf("it leads to %s", done.header.Get("Location"))
 		}
-		id, err := strconv.ParseInt(u.Query().Get("s"), 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.deliverer.Unsubscribe(t.Context(), id, who, u.Query().Get("key"), false); err != nil {
-			t.Fatal(err)
-		}
-		stranger.get(link+"&done=1", "It is done", who, "gets no more messages")
+		stranger.get(done.header.Get("Location"), "It is done", who, "gets no more messages")
 		stranger.get(link, "It has ended")
 	}
 	s.get("/subscription?name=notices", "paused: its reader ended it", "followed the link")
+}
+
+// TestOtherKinds makes subscriptions by e-mail and to a command, and changes what these have and webhooks have not.
+func TestOtherKinds(t *testing.T) {
+	t.Parallel()
+	email, err := deliver.NewEmail(deliver.EmailOptions{URL: "smtp://127.0.0.1:1", From: "noreply@crm.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat := config.Commands{"cat": {Argv: []string{"/bin/cat"}, Users: []string{config.Everyone}}, "boss": {Argv: []string{"/bin/cat"}}}
+	commands, err := deliver.NewCommands(cat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openDelivering(t, pgtest.DB(t), pgtest.Ann, deliver.Options{Kinds: []deliver.Kind{email, commands}, Commands: cat.Users()})
+	s.deliver()
+	conn := s.db.Conn(pgtest.Ann)
+	page := s.get("/subscriptions/new?kind=email", `value="email" checked`, "<option>cat</option>").body
+	if strings.Contains(page, "<option>boss</option>") || strings.Contains(page, "TINYDEV_SMTP_URL") || strings.Contains(page, "TINYDEV_COMMANDS") {
+		t.Errorf("the form offers what it may not, or says that what is there is missing:\n%s", content(page))
+	}
+	mail := with(hook("mail", ""), "kind", "email", "addresses", "ann@example.org,bob@example.org", "subject_template", "{{.Subject}}: {{.What}}", "body", "Hello\r\n{{.What}}", "chart", "bar",
+		"digest_seconds", "5 min", "rearm", "every", "rearm_seconds", "2 h")
+	s.want(s.post("/subscriptions/new", with(mail, "do", "test")), http.StatusOK, "a test of e-mail", "The test did not arrive.", "127.0.0.1:1")
+	s.follow(s.post("/subscriptions/new", mail), "The subscription is made", "ann@example.org, bob@example.org", "all that comes within 5 min", "of trouble the first, again every 2 h, and the recovery")
+	if got := pgtest.Value[string](t, conn, `select concat_ws(' ', target, digest_seconds, rearm, rearm_seconds, options = '{"subject": "{{.Subject}}: {{.What}}", "body": "Hello\n{{.What}}", "chart": "bar"}') from tinydev.subscription where name = 'mail'`); got != "ann@example.org, bob@example.org 300 every 7200 t" {
+		t.Errorf("it is %s", got)
+	}
+	edit := s.get("/subscription/edit?name=mail", `value="5 min"`, `value="2 h"`, `value="every" checked`, `name="chart" value="bar" checked`, "Hello\n{{.What}}</textarea>", `value="{{.Subject}}: {{.What}}"`).body
+	if strings.Contains(edit, `name="url"`) || strings.Contains(edit, `name="secret"`) {
+		t.Error("what e-mail has not is asked for")
+	}
+	unchanged := s.post("/subscription/edit", with(mail, "addresses", "ann@example.org, bob@example.org", "do", "check"))
+	s.want(unchanged, http.StatusOK, "nothing changed")
+	if strings.Contains(unchanged.body, "Show SQL") {
+		t.Errorf("there is something to change:\n%s", content(unchanged.body))
+	}
+	s.follow(s.post("/subscription/edit", with(mail, "addresses", "ann@example.org", "chart", "", "digest_seconds", "each by itself", "rearm", "once", "subject_template", "", "body", " \r\n")), "The subscription is changed.")
+	if got := pgtest.Value[string](t, conn, `select concat_ws(' ', target, digest_seconds, rearm, rearm_seconds, options) from tinydev.subscription where name = 'mail'`); got != "ann@example.org 0 once {}" {
+		t.Errorf("it is %s", got)
+	}
+
+	run := with(hook("run", ""), "kind", "command", "command", "cat")
+	s.want(s.post("/subscriptions/new", with(run, "do", "test")), http.StatusOK, "a test of a command", "The test arrived.", "subscription.tested")
+	s.follow(s.post("/subscriptions/new", run), "The subscription is made", "<small>command</small>")
+	s.eventually(s.follow(s.post("/subscription/test", url.Values{"name": {"run"}})), "The test arrived.")
+	s.get("/subscription/edit?name=run", "<option selected>cat</option>")
+	s.want(s.post("/subscriptions/new", with(run, "name", "other", "command", "boss")), http.StatusUnprocessableEntity, "a command for administrators", "command_unknown")
+}
+
+// TestUntold asks for an address only where that helps, and points elsewhere only after a failure.
+func TestUntold(t *testing.T) {
+	t.Parallel()
+	s := open(t, pgtest.DB(t), pgtest.Ann)
+	s.deliver()
+	s.addNotices()
+	conn, super := s.db.Conn(pgtest.Ann), s.db.Superuser()
+	run(t, conn, "create table knob as select 1 as a", "select tinydev.create_view('risky', 'select 1 / a as b from knob')", "select tinydev.schedule('risky', '0 0 1 1 *')")
+	if body := s.get("/").body; strings.Contains(body, "is told") {
+		t.Error("an address is asked for where no e-mail is sent")
+	}
+	run(t, super, "insert into cron.job_run_details (jobid, runid, database, username, status, return_message, start_time) select jobid, 1, database, username, 'failed', 'no', now() from cron.job where jobname like '%risky%'")
+	s.get("/", "A job failed, and nobody is told.", "/subscriptions/new?kind=webhook&amp;type=view.failed")
+	s.want(s.post("/subscriptions/new", hook("hook", "https://example.org/")), http.StatusCreated, "make one")
+	if body := s.get("/").body; strings.Contains(body, "is told") {
+		t.Error("who has a subscription is asked for another")
+	}
+	run(t, conn, "select tinydev.drop_subscription('hook')", "select tinydev.drop_subscription('notices')")
+	if body := s.get("/").body; strings.Contains(body, "is told") {
+		t.Error("who dropped notices is asked again")
+	}
 }
 
 // TestSubscriptionsOfOthers: nobody sees another's, but administrators see and change all.

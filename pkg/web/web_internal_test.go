@@ -28,12 +28,39 @@ func TestWords(t *testing.T) {
 		{tableNameFor("Q3 Sales (final).csv"), "q3_sales_final"}, {tableNameFor("2024.csv"), "t_2024"}, {tableNameFor("…"), "data"},
 		{tableNameFor(strings.Repeat("x_", 40) + ".csv"), strings.Repeat("x_", 29) + "x"},
 		{viewNameFor(`"Ann"."My Table"`), "my_table_view"}, {viewNameFor("ann.friends"), "friends_view"},
+		{span(0), "0 s"}, {span(90), "90 s"}, {span(120), "2 min"}, {span(43200), "12 h"}, {span(86400), "1 day"}, {span(172800), "2 days"}, {spans([]int{5, 60}), "5 s, 1 min"}, {spans(nil), ""},
 		{sentence("division by zero"), "Division by zero."}, {sentence("really?"), "Really?"}, {sentence(""), ""}, {sentence("iPod is odd."), "iPod is odd."},
 		{notice("loaded", "2"), "Loaded 2 rows."}, {notice("loaded", "<b>"), ""}, {notice("<b>", ""), ""}, {notice("paused", "x"), "The job is paused."},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
 		}
+	}
+}
+
+// TestSpans: what is written is read, as are other ways to write it.
+func TestSpans(t *testing.T) {
+	t.Parallel()
+	for _, seconds := range []int{0, 1, 59, 60, 90, 3600, 5400, 86400, 604800, 31536000} {
+		if got, err := parseSpan("x", span(seconds)); err != nil || got != seconds {
+			t.Errorf("%q is read as %d (%v)", span(seconds), got, err)
+		}
+	}
+	for text, want := range map[string]int{"30": 30, " 5 Minutes ": 300, "2h": 7200, "1 d": 86400, "7 days": 604800} {
+		if got, err := parseSpan("x", text); err != nil || got != want {
+			t.Errorf("%q is read as %d (%v)", text, got, err)
+		}
+	}
+	for _, bad := range []string{"", "soon", "-1 s", "1.5 h", "5 x", "s", "99999999999 s"} {
+		if got, err := parseSpan("x", bad); fault.CodeOf(err) != "form_invalid" || fault.As(err).Fields["field"] != "x" {
+			t.Errorf("%q is read as %d (%v)", bad, got, err)
+		}
+	}
+	if got, err := parseSpans("x", " 5 s,,1 min, "); err != nil || len(got) != 2 || got[1] != 60 {
+		t.Errorf("got %v (%v)", got, err)
+	}
+	if got, err := parseSpans("x", " "); err != nil || got == nil || len(got) != 0 {
+		t.Errorf("got %v (%v)", got, err)
 	}
 }
 

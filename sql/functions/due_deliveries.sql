@@ -4,6 +4,7 @@ create or replace function tinydev_impl.due_deliveries(
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off  -- plans made of an empty table have to be good for millions
 as $$
 #variable_conflict use_column
 declare

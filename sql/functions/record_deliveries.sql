@@ -10,6 +10,10 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms'  -- while upkeep drops partitions; the server tries again
 set jit = off
 set plan_cache_mode = force_generic_plan
+-- The plans are made while there are few deliveries or none, and have to be good for millions.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_subscription tinydev_impl.subscription;
@@ -20,16 +24,14 @@ declare
   v_after        integer;
   v_due_at       timestamptz;
   v_dead         jsonb;
-  v_last         bigint;
   v_new          integer;
 begin
   -- A user's transaction may hold the row for long. Who waited for it would keep a connection from other subscriptions.
-  select s.last_position into v_last from tinydev_impl.subscription s
+  perform from tinydev_impl.subscription s
    where s.subscription_id = p_subscription_id and s.holder = p_server_id and s.round = p_round for no key update nowait;
   update tinydev_impl.subscription s
      set cursor_position   = case when s.version = p_version then greatest(s.cursor_position, p_position) else s.cursor_position end,
          read_position     = greatest(s.read_position, p_position, (select max(p) from unnest(p_positions) p)),
-         last_position     = greatest(s.last_position, (select max(p) from unnest(p_positions) p)),
          last_delivered_at = case when v_delivered then clock_timestamp() else s.last_delivered_at end,
          failing_since     = case when v_delivered then null when v_failed then coalesce(s.failing_since, clock_timestamp()) else s.failing_since end,
          dead_lettered_at  = case when v_delivered then null else s.dead_lettered_at end
@@ -47,12 +49,13 @@ begin
   v_after := case when v_pause is not null or not v_subscription.active then 2147483 end;
   open_change := 0;
 
-  -- What arrived at the first attempt is nearly all, and has no row yet.
+  -- What arrived at the first attempt, and has no row yet, is nearly all.
   insert into tinydev_impl.delivery (subscription_id, position, round, lane, type, subject, state, attempt_count, last_attempt_at, status_code, latency_ms, error, response)
   select p_subscription_id, r.position, p_round, r.lane, r.type, r.subject, 'delivered', 1, r.attempted_at, r.status_code, r.latency_ms, r.error, r.response
     from unnest(p_positions, p_lanes, p_types, p_subjects, p_outcomes, p_attempted_at, p_status_codes, p_latencies_ms, p_errors, p_responses)
            as r(position, lane, type, subject, outcome, attempted_at, status_code, latency_ms, error, response)
-   where r.outcome = 'delivered' and r.position > v_last;
+   where r.outcome = 'delivered'
+  on conflict (subscription_id, position) do nothing;
   get diagnostics v_new = row_count;
 
   if v_new < cardinality(p_positions) then
@@ -64,7 +67,7 @@ begin
         left join tinydev_impl.delivery d on d.subscription_id = p_subscription_id and d.position = r.position
         -- One that is reported once more, because the answer to the first report was lost, does not count again.
        cross join lateral (select r.outcome in ('delivered', 'failed', 'gone') and d.last_attempt_at is distinct from r.attempted_at as is_attempt) a
-       where r.outcome <> 'delivered' or r.position <= v_last
+       where r.outcome <> 'delivered' or d.last_attempt_at is distinct from r.attempted_at
     ), recorded as (
       insert into tinydev_impl.delivery as d (subscription_id, position, round, lane, type, subject, attempt_count, state, next_attempt_at, attempts,
                                               last_attempt_at, status_code, latency_ms, error, response)

@@ -2,6 +2,7 @@ create or replace function tinydev_impl.select_events(p_subscription_id bigint, 
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off  -- plans made of an empty table have to be good for millions
 as $$
 declare
   v_subscription tinydev_impl.subscription;

@@ -49,7 +49,6 @@ create table tinydev_impl.subscription (
   pause_reason        text        check (pause_reason in ('user', 'failing', 'gone', 'unsubscribed', 'no_target')),
   cursor_position     bigint      not null default 0,
   read_position       bigint      not null default 0,
-  last_position       bigint      not null default 0,
   round               integer     not null default 1,
   version             bigint      not null default 1,
   holder              uuid,

@@ -11,7 +11,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
-	"github.com/tinydevcrm/tinydevcrm/pkg/deliver"
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
 
@@ -167,7 +166,7 @@ func (s *Service) subscriptionRoutes() {
 func (s *Service) testRoutes() {
 	op := operation("POST", "/v1/subscriptions/{name}/test", "test-subscription", "subscriptions", "Send a sample event to a subscription's target", 401, 404, 409, 429)
 	op.Description = "Writes the event subscription.tested, which goes to this subscription alone, and waits for the first attempt to deliver it."
-	change(s, http.StatusOK, op, func(ctx context.Context, user *control.User, in *testSubscriptionInput) (control.Change[deliver.Tested], error) {
+	change(s, http.StatusOK, op, func(ctx context.Context, user *control.User, in *testSubscriptionInput) (control.Change[control.TestedSubscription], error) {
 		wait := s.testWait
 		if !in.Wait {
 			wait = 0
@@ -176,7 +175,7 @@ func (s *Service) testRoutes() {
 	})
 	op = operation("POST", "/v1/subscriptions/test", "try-subscription", "subscriptions", "Send a sample event to the target of a subscription before it is made", 401, 403, 404, 422, 429)
 	op.Description = "Checks what would be made, makes one attempt within its time-out, and stores nothing. No rows are attached. A dry run only checks, and answers with the SQL that would make it."
-	change(s, http.StatusOK, op, func(ctx context.Context, user *control.User, in *tryInput) (control.Change[deliver.Tried], error) {
+	change(s, http.StatusOK, op, func(ctx context.Context, user *control.User, in *tryInput) (control.Change[control.TriedSubscription], error) {
 		return s.deliverer.TryNew(ctx, user, control.NewSubscription(in.Body), in.DryRun)
 	})
 }

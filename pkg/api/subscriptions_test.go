@@ -258,9 +258,9 @@ func TestSubscriptionTests(t *testing.T) {
 	h := start(t, func(o *api.Options) { o.TestWait = 1500 * time.Millisecond })
 	to := newTarget(t)
 	made := decoded[control.Subscription](t, h.call(pgtest.Ann, "POST", "/v1/subscriptions", fmt.Sprintf(`{"name":"hook","kind":"webhook","target":%q,"types":["never.happens"],"retry_seconds":[1]}`, to.URL)), 201)
-	test := func(role, path string) deliver.Tested {
+	test := func(role, path string) control.TestedSubscription {
 		t.Helper()
-		return decoded[deliver.Tested](t, h.call(role, "POST", "/v1/subscriptions/"+path, ""), 200)
+		return decoded[control.TestedSubscription](t, h.call(role, "POST", "/v1/subscriptions/"+path, ""), 200)
 	}
 	if got := test(pgtest.Ann, "hook/test"); got.Delivery != nil || got.EventID == 0 || got.Name != "hook" || got.Owner != pgtest.Ann {
 		t.Errorf("while no server delivers: %+v", got)
@@ -320,13 +320,13 @@ func TestTry(t *testing.T) {
 	})
 	h.deliver()
 	to := newTarget(t)
-	try := func(body string) deliver.Tried {
+	try := func(body string) control.TriedSubscription {
 		t.Helper()
-		return decoded[deliver.Tried](t, h.call(pgtest.Ann, "POST", "/v1/subscriptions/test", body), 200)
+		return decoded[control.TriedSubscription](t, h.call(pgtest.Ann, "POST", "/v1/subscriptions/test", body), 200)
 	}
 	webhook := fmt.Sprintf(`{"kind":"webhook","target":%q}`, to.URL)
 	got := try(webhook)
-	if got.State != deliver.Delivered || *got.StatusCode != 204 || got.Error != nil || got.Response != nil || !strings.HasPrefix(got.Secret, "whsec_") {
+	if got.State != "delivered" || *got.StatusCode != 204 || got.Error != nil || got.Response != nil || !strings.HasPrefix(got.Secret, "whsec_") {
 		t.Errorf("%+v", got)
 	}
 	if body := to.verify(t, got.Secret); !strings.Contains(body, `"type":"tinydev.subscription.tested"`) || !strings.Contains(body, `"subject":"Ann.test"`) {
@@ -338,20 +338,20 @@ func TestTry(t *testing.T) {
 	}
 	to.verify(t, own)
 	to.status.Store(410)
-	if got := try(webhook); got.State != deliver.Gone || *got.StatusCode != 410 || *got.Response != "status 410" {
+	if got := try(webhook); got.State != "gone" || *got.StatusCode != 410 || *got.Response != "status 410" {
 		t.Errorf("%+v", got)
 	}
 	to.status.Store(0)
-	if got := try(fmt.Sprintf(`{"kind":"webhook","target":%q,"timeout_seconds":1}`, to.URL)); got.State != deliver.Failed || got.StatusCode != nil || got.Error == nil || got.LatencyMS < 900 || got.LatencyMS > 20_000 {
+	if got := try(fmt.Sprintf(`{"kind":"webhook","target":%q,"timeout_seconds":1}`, to.URL)); got.State != "failed" || got.StatusCode != nil || got.Error == nil || got.LatencyMS < 900 || got.LatencyMS > 20_000 {
 		t.Errorf("%+v", got)
 	}
-	if got := try(`{"kind":"webhook","target":"https://nowhere.invalid/"}`); got.State != deliver.Failed || got.Error == nil {
+	if got := try(`{"kind":"webhook","target":"https://nowhere.invalid/"}`); got.State != "failed" || got.Error == nil {
 		t.Errorf("%+v", got)
 	}
-	if got := try(`{"kind":"command","target":"count"}`); got.State != deliver.Delivered || *got.Response != "1\n" || got.Secret != "" {
+	if got := try(`{"kind":"command","target":"count"}`); got.State != "delivered" || *got.Response != "1\n" || got.Secret != "" {
 		t.Errorf("%+v", got)
 	}
-	if got := try(`{"name":"mail","kind":"email","target":"ann@example.org","options":{"subject":"Try {{.Type}}"}}`); got.State != deliver.Delivered {
+	if got := try(`{"name":"mail","kind":"email","target":"ann@example.org","options":{"subject":"Try {{.Type}}"}}`); got.State != "delivered" {
 		t.Errorf("%+v", got)
 	}
 	if all := smtp.Messages(); len(all) != 1 || !strings.Contains(all[0].Data, "Subject: Try tinydev.subscription.tested") && !strings.Contains(all[0].Data, "Subject: Try subscription.tested") {
@@ -427,7 +427,7 @@ func TestUnsubscribe(t *testing.T) {
 	if got := h.call(pgtest.Ann, "POST", "/v1/subscriptions", `{"name":"mail","kind":"email","target":"ann@example.org, Bob@example.org"}`); got.status != 201 {
 		t.Fatal(got.body)
 	}
-	if got := decoded[deliver.Tested](t, h.call(pgtest.Ann, "POST", "/v1/subscriptions/mail/test", ""), 200); got.Delivery == nil || got.Delivery.State != "delivered" {
+	if got := decoded[control.TestedSubscription](t, h.call(pgtest.Ann, "POST", "/v1/subscriptions/mail/test", ""), 200); got.Delivery == nil || got.Delivery.State != "delivered" {
 		t.Fatalf("%+v", got.Delivery)
 	}
 	links := map[string]string{} // of each recipient: path and query

@@ -235,6 +235,18 @@ type TestedSubscription struct {
 	Name    string `json:"name"`
 	Owner   string `json:"owner"`
 	EventID int64  `json:"event_id" doc:"tinydev.event.event_id of subscription.tested"`
+	// Delivery is not set by TestSubscription.
+	Delivery *Delivery `json:"delivery" doc:"how it went; null when nothing was tried yet"`
+}
+
+// TriedSubscription tells how one attempt for a subscription that is not saved ended.
+type TriedSubscription struct {
+	State      string  `json:"state" enum:"delivered,failed,gone"`
+	StatusCode *int    `json:"status_code" doc:"of HTTP or SMTP, or the exit code of a command"`
+	LatencyMS  int     `json:"latency_ms"`
+	Error      *string `json:"error"`
+	Response   *string `json:"response" doc:"beginning of what the target answered"`
+	Secret     string  `json:"secret,omitempty" doc:"of a webhook that was given none: made for this attempt alone, so that the receiver's check can be tried"`
 }
 
 // TestSubscription writes subscription.tested, which goes to this subscription alone; TestedDelivery tells what becomes of it.

@@ -51,21 +51,11 @@ func (t *tests) begin(user string) (end func(), err error) {
 	}, nil
 }
 
-// Tried tells how one attempt before saving ended.
-type Tried struct {
-	State      State   `json:"state" enum:"delivered,failed,gone"`
-	StatusCode *int    `json:"status_code" doc:"of HTTP or SMTP, or the exit code of a command"`
-	LatencyMS  int     `json:"latency_ms"`
-	Error      *string `json:"error"`
-	Response   *string `json:"response" doc:"beginning of what the target answered"`
-	Secret     string  `json:"secret,omitempty" doc:"of a webhook that was given none: made for this attempt alone, so that the receiver's check can be tried"`
-}
-
 // TryNew makes one attempt with a sample event to the target of a subscription that is not saved, within its time-out. Nothing is
 // stored, and no rows are attached. What has no name is called test. A dry run gives the SQL that would save it, and sends nothing.
 // Errors: those of control.User.CreateSubscription but for a taken name; those of Try.
-func (d *Deliverer) TryNew(ctx context.Context, user *control.User, s control.NewSubscription, dryRun bool) (control.Change[Tried], error) {
-	var c control.Change[Tried]
+func (d *Deliverer) TryNew(ctx context.Context, user *control.User, s control.NewSubscription, dryRun bool) (control.Change[control.TriedSubscription], error) {
+	var c control.Change[control.TriedSubscription]
 	if s.Name == "" {
 		s.Name = "test"
 	}
@@ -97,7 +87,7 @@ func (d *Deliverer) TryNew(ctx context.Context, user *control.User, s control.Ne
 	if err != nil {
 		return c, err
 	}
-	c.Made.State, c.Made.LatencyMS = outcome.State, int(took.Milliseconds())
+	c.Made.State, c.Made.LatencyMS = string(outcome.State), int(took.Milliseconds())
 	if outcome.StatusCode != 0 {
 		c.Made.StatusCode = &outcome.StatusCode
 	}
@@ -110,29 +100,22 @@ func (d *Deliverer) TryNew(ctx context.Context, user *control.User, s control.Ne
 	return c, nil
 }
 
-// Tested tells what became of a test of a subscription.
-type Tested struct {
-	control.TestedSubscription
-	Delivery *control.Delivery `json:"delivery" doc:"null when nothing was tried yet; GET …/deliveries tells later"`
-}
-
 // Test writes subscription.tested for a subscription and waits until it was attempted once, up to a time; 0 does not wait. It ends
 // early when the server stops. Errors: those of control.User.TestSubscription; unavailable tests_limit.
-func (d *Deliverer) Test(ctx context.Context, user *control.User, name string, wait time.Duration, dryRun bool) (control.Change[Tested], error) {
+func (d *Deliverer) Test(ctx context.Context, user *control.User, name string, wait time.Duration, dryRun bool) (control.Change[control.TestedSubscription], error) {
 	after := d.Relay.Head()
 	if !dryRun && wait > 0 {
 		end, err := d.tests.begin(user.Role)
 		if err != nil {
-			return control.Change[Tested]{}, err
+			return control.Change[control.TestedSubscription]{}, err
 		}
 		defer end()
 	}
-	made, err := user.TestSubscription(ctx, name, dryRun)
-	c := control.Change[Tested]{Made: Tested{TestedSubscription: made.Made}, SQL: made.SQL}
+	c, err := user.TestSubscription(ctx, name, dryRun)
 	if err != nil || dryRun || wait <= 0 {
 		return c, err
 	}
-	c.Made.Delivery, err = d.await(ctx, user, name, made.Made.EventID, after, wait)
+	c.Made.Delivery, err = d.await(ctx, user, name, c.Made.EventID, after, wait)
 	return c, err
 }
 

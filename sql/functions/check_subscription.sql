@@ -1,7 +1,10 @@
 create or replace function tinydev_lib.subscription_fault(field text, message text, hint text default '') returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
-as $$ select tinydev_lib.fault(422, 'subscription_invalid', subscription_fault.message, subscription_fault.hint, jsonb_build_object('field', subscription_fault.field)) $$;
+as $$
+begin
+  perform tinydev_lib.fault(422, 'subscription_invalid', subscription_fault.message, subscription_fault.hint, jsonb_build_object('field', subscription_fault.field));
+end $$;
 
 comment on function tinydev_lib.subscription_fault(text, text, text) is 'Raises TD422 subscription_invalid about one field.';
 

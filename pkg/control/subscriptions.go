@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -96,7 +97,11 @@ func (c SubscriptionChange) arguments() (names []string, values []any) {
 		add("rearm", *c.Rearm)
 	}
 	if c.RetrySeconds != nil {
-		add("retry_seconds", *c.RetrySeconds)
+		waits := make([]int32, len(*c.RetrySeconds))
+		for i, seconds := range *c.RetrySeconds {
+			waits[i] = int4(seconds)
+		}
+		add("retry_seconds", waits)
 	}
 	for _, n := range []struct {
 		name  string
@@ -106,11 +111,14 @@ func (c SubscriptionChange) arguments() (names []string, values []any) {
 		{"timeout_seconds", c.TimeoutSeconds}, {"pause_after_seconds", c.PauseAfterSeconds},
 	} {
 		if n.value != nil {
-			add(n.name, *n.value)
+			add(n.name, int4(*n.value))
 		}
 	}
 	return names, values
 }
+
+// int4 fits a number into PostgreSQL's integer, so that PostgreSQL says what is wrong with one that is far too large.
+func int4(n int) int32 { return int32(max(math.MinInt32, min(n, math.MaxInt32))) }
 
 // call writes a call of a verb with named arguments.
 func call(verb string, names []string) string {
@@ -227,7 +235,7 @@ func (u *User) RotateSecret(ctx context.Context, name, secret string, keepSecond
 	if secret == "" {
 		secret = NewWebhookSecret()
 	}
-	return change[RotatedSecret](ctx, u, "", "select tinydev.rotate_secret($1, $2, $3, $4)", name, secret, keepSeconds, dryRun)
+	return change[RotatedSecret](ctx, u, "", "select tinydev.rotate_secret($1, $2, $3, $4)", name, secret, int4(keepSeconds), dryRun)
 }
 
 // TestedSubscription names the event that was written for a subscription alone.

@@ -932,3 +932,67 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	must[control.Change[control.Subscription]](t)(ann.AlterSubscription(ctx, "mail", nil, s.SubscriptionChange, nil, false))
 }
+
+// TestReadOnlySubscriptions holds that with a token that only reads no verb changes a subscription, and what reads still does.
+func TestReadOnlySubscriptions(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	reading, off := postgres.ReadOnly(ctx), false
+	must[control.Change[control.Subscription]](t)(ann.CreateSubscription(ctx, webhook("hook"), false))
+	const all = "select string_agg(s::text, ' ') || (select count(*) from tinydev_impl.inbox) from tinydev_impl.subscription s"
+	before := pgtest.Value[string](t, db.Superuser(), all)
+	for what, act := range map[string]func() error{
+		"create": func() error { _, err := ann.CreateSubscription(reading, webhook("x"), false); return err },
+		"alter": func() error {
+			_, err := ann.AlterSubscription(reading, "hook", nil, control.SubscriptionChange{}, &off, false)
+			return err
+		},
+		"drop":      func() error { _, err := ann.DropSubscription(reading, "hook", false); return err },
+		"rotate":    func() error { _, err := ann.RotateSecret(reading, "hook", "", 0, false); return err },
+		"test":      func() error { _, err := ann.TestSubscription(reading, "hook", false); return err },
+		"redeliver": func() error { _, err := ann.Redeliver(reading, "hook", control.Redelivery{}, false); return err },
+		"replay":    func() error { _, err := ann.Replay(reading, "hook", 0, false); return err },
+	} {
+		if err := act(); fault.CodeOf(err) != "read_only" {
+			t.Errorf("%s: %v, want read_only", what, err)
+		}
+	}
+	for what, read := range map[string]func() error{
+		"describe":   func() error { _, err := ann.DescribeSubscription(reading, "hook"); return err },
+		"list":       func() error { _, err := ann.Subscriptions(reading, 0, 10); return err },
+		"deliveries": func() error { _, err := ann.Deliveries(reading, "hook", "dead", 0, 10); return err },
+		"a dry run":  func() error { _, err := ann.CreateSubscription(reading, webhook("x"), true); return err },
+		"another":    func() error { _, err := ann.DropSubscription(reading, "hook", true); return err },
+	} {
+		if err := read(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if after := pgtest.Value[string](t, db.Superuser(), all); after != before {
+		t.Errorf("changed from %s to %s", before, after)
+	}
+}
+
+// TestChangesDoNotUndoEachOther changes two parts of a subscription at the same time.
+func TestChangesDoNotUndoEachOther(t *testing.T) {
+	t.Parallel()
+	_, db := open(t)
+	one, other := db.Conn(pgtest.Ann), db.Conn(pgtest.Ann)
+	exec(t, one, "select tinydev.create_subscription('mail', 'email', 'ann@example.org')", "begin", "select tinydev.alter_subscription('mail', target => 'bob@example.org')")
+	done := make(chan error, 1)
+	go func() {
+		_, err := other.Exec(context.Background(), "select tinydev.alter_subscription('mail', timeout_seconds => 9)")
+		done <- err
+	}()
+	pgtest.Eventually(t, 10*time.Second, "the second one waits", func() bool {
+		return pgtest.Value[bool](t, db.Superuser(), "select exists (select from pg_stat_activity where datname = current_database() and usename = 'Ann' and wait_event_type = 'Lock')")
+	})
+	exec(t, one, "commit")
+	if err := <-done; err != nil {
+		t.Fatal(postgres.Fault(err, ""))
+	}
+	if got := pgtest.Value[string](t, one, "select concat_ws(' ', target, timeout_seconds) from tinydev.subscription where name = 'mail'"); got != "bob@example.org 9" {
+		t.Errorf("the subscription is %s", got)
+	}
+}

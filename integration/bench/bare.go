@@ -57,7 +57,7 @@ func startBare(ctx context.Context, s *stage) (b bareServer, stop func(), err er
 	return bareServer{strings.TrimSpace(address), cmd.Process.Pid}, stop, nil
 }
 
-// serveBare is the least that fans out: a LISTEN, and for each client a channel and a handler that writes and flushes the frame.
+// serveBare is the least that fans out: a LISTEN, and for each client a channel and a handler that writes the frames that wait and flushes.
 func serveBare(args []string) error {
 	if len(args) != 1 {
 		return errors.New("bare-server needs the address of the database")
@@ -79,7 +79,7 @@ func serveBare(args []string) error {
 		return err
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		frames := make(chan []byte, 64)
+		frames := make(chan []byte, 512)
 		mu.Lock()
 		clients[frames] = struct{}{}
 		mu.Unlock()
@@ -95,8 +95,15 @@ func serveBare(args []string) error {
 			case <-r.Context().Done():
 				return
 			case frame := <-frames:
-				if _, err := w.Write(frame); err != nil {
-					return
+				for more := true; more; {
+					if _, err := w.Write(frame); err != nil {
+						return
+					}
+					select {
+					case frame = <-frames:
+					default:
+						more = false
+					}
 				}
 			}
 		}
@@ -124,7 +131,7 @@ func serveBare(args []string) error {
 func bareFrame(number string) []byte {
 	return fmt.Appendf(nil, `id: %[1]s
 event: tinydev.view.refreshed
-data: {"id": "%[1]s", "data": {"rows": 3, "bench": %[1]s, "cause": "schedule", "changed": true, "deleted": 0, "inserted": 1, "duration_ms": 12, "concurrently": true}, "time": "%[2]s", "type": "tinydev.view.refreshed", "actor": "bench", "source": "tinydev:00000000-0000-0000-0000-000000000000", "subject": "bench.heard", "specversion": "1.0", "datacontenttype": "application/json"}
+data: {"id": "%[1]s", "data": {"rows": 3, "bench": %[1]s, "cause": "schedule", "changed": true, "deleted": 0, "inserted": 1, "duration_ms": 12, "concurrently": true}, "time": "%[2]s", "type": "tinydev.view.refreshed", "actor": "bench", "source": "urn:uuid:00000000-0000-0000-0000-000000000000", "subject": "bench.heard", "workspace": "bench", "specversion": "1.0", "datacontenttype": "application/json"}
 
 `, number, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"))
 }

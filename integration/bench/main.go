@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +32,7 @@ type options struct {
 	uploadBytes   int64
 	uploadRounds  int
 	latencyEvents int
-	subscribers   int
+	subscribers   []int
 	fanoutSeconds int
 	fanoutTurns   int
 	refreshRuns   int
@@ -108,9 +109,12 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	flags.Int64Var(&o.uploadBytes, "upload-bytes", 400e6, "size of the uploaded file")
 	flags.IntVar(&o.uploadRounds, "upload-rounds", 5, "uploads each way")
 	flags.IntVar(&o.latencyEvents, "latency-events", 500, "commits for the latency of one subscriber")
-	flags.IntVar(&o.subscribers, "subscribers", 1000, "subscribers of the fan-out")
-	flags.IntVar(&o.fanoutSeconds, "fanout-seconds", 20, "length of the fan-out each way, at 10 events a second")
-	flags.IntVar(&o.fanoutTurns, "fanout-turns", 4, "pieces of that length, taken in turns")
+	flags.Func("subscribers", "numbers of subscribers of the fan-out, separated by commas (default 1000,10000)", func(text string) (err error) {
+		o.subscribers, err = numbers(text)
+		return err
+	})
+	flags.IntVar(&o.fanoutSeconds, "fanout-seconds", 12, "length of the fan-out each way and for each number of subscribers, at up to 10 events a second")
+	flags.IntVar(&o.fanoutTurns, "fanout-turns", 2, "pieces of that length, taken in turns")
 	flags.IntVar(&o.refreshRuns, "refresh-runs", 31, "refreshes each way and size")
 	flags.IntVar(&o.sessionRequests, "session-requests", 2000, "requests each way in a warm session")
 	flags.IntVar(&o.webhooks, "webhooks", 20000, "webhooks of one turn")
@@ -127,7 +131,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 		given := map[string]bool{}
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		for name, value := range map[string]string{"upload-bytes": "100000000", "upload-rounds": "3", "latency-events": "200",
-			"fanout-seconds": "6", "fanout-turns": "2", "refresh-runs": "15", "session-requests": "600",
+			"fanout-seconds": "4", "refresh-runs": "15", "session-requests": "600",
 			"webhooks": "10000", "webhook-turns": "2", "delivery-events": "60", "log-events": "1000000"} {
 			if given[name] {
 				continue
@@ -137,8 +141,11 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 			}
 		}
 	}
+	if o.subscribers == nil {
+		o.subscribers = []int{1000, 10_000}
+	}
 	for name, value := range map[string]int64{"upload-bytes": o.uploadBytes, "upload-rounds": int64(o.uploadRounds), "latency-events": int64(o.latencyEvents),
-		"subscribers": int64(o.subscribers), "fanout-turns": int64(o.fanoutTurns), "fanout-seconds": int64(o.fanoutSeconds / max(1, o.fanoutTurns)),
+		"subscribers": int64(slices.Min(o.subscribers)), "fanout-turns": int64(o.fanoutTurns), "fanout-seconds": int64(o.fanoutSeconds / max(1, o.fanoutTurns)),
 		"refresh-runs": int64(o.refreshRuns), "session-requests": int64(o.sessionRequests),
 		"webhooks": int64(o.webhooks), "webhook-turns": int64(o.webhookTurns), "delivery-events": int64(o.deliveryEvents), "log-events": int64(o.logEvents)} {
 		if value < 1 {
@@ -147,6 +154,18 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	}
 	chosen, err = choose(o.only)
 	return o, chosen, err
+}
+
+// numbers reads whole numbers that are separated by commas.
+func numbers(text string) (list []int, err error) {
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, errors.New("write whole numbers, separated by commas")
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
 
 func choose(only string) ([]part, error) {

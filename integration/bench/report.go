@@ -69,6 +69,15 @@ func (s sample) spread() string {
 	return fmt.Sprintf("p50 %7.2f  p99 %7.2f  max %7.2f ms  (%d)", s.median(), s.percentile(99), s.percentile(100), len(s))
 }
 
+// scaled gives the sample in another unit.
+func (s sample) scaled(factor float64) sample {
+	scaled := make(sample, len(s))
+	for i, v := range s {
+		scaled[i] = v * factor
+	}
+	return scaled
+}
+
 // list writes all values.
 func (s sample) list() string {
 	words := make([]string, len(s))

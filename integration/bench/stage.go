@@ -33,6 +33,7 @@ const user = "bench"
 // its own.
 type stage struct {
 	dir    string
+	binary string
 	pg     *cluster.Cluster
 	server *exec.Cmd
 	url    string // of the server
@@ -53,7 +54,7 @@ func openStage(ctx context.Context, o options) (s *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &stage{dir: dir}
+	s = &stage{dir: dir, binary: binary}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -84,19 +85,40 @@ func openStage(ctx context.Context, o options) (s *stage, err error) {
 	if s.mail, err = startMailbox(); err != nil {
 		return nil, err
 	}
-	return s, s.startServer(ctx, binary)
+	return s, s.startServer(ctx)
+}
+
+// restartServer has a new process take the server's place.
+func (s *stage) restartServer(ctx context.Context) error {
+	if err := s.stopServer(); err != nil {
+		return err
+	}
+	return s.startServer(ctx)
+}
+
+// stopServer ends the server, which has to end well.
+func (s *stage) stopServer() error {
+	err := s.server.Process.Signal(syscall.SIGTERM)
+	if failed := s.server.Wait(); failed != nil {
+		text, _ := os.ReadFile(s.log.Name()) // what there is of it
+		err = errors.Join(err, fmt.Errorf("the server ended badly: %w\n%s", failed, text))
+	}
+	s.server = nil
+	err = errors.Join(err, s.log.Close())
+	s.log = nil
+	return err
 }
 
 // forwardFile holds the address to which the command "forward" posts.
 func (s *stage) forwardFile() string { return filepath.Join(s.dir, "forward") }
 
 // startServer runs the binary and returns when it is ready.
-func (s *stage) startServer(ctx context.Context, binary string) (err error) {
+func (s *stage) startServer(ctx context.Context) (err error) {
 	data := filepath.Join(s.dir, "server")
 	if s.log, err = os.Create(filepath.Join(s.dir, "server.log")); err != nil {
 		return err
 	}
-	s.server = exec.Command(binary, "serve", "--data-dir", data, "--listen", "127.0.0.1:0", "--user", user, "--log-level", "warn")
+	s.server = exec.Command(s.binary, "serve", "--data-dir", data, "--listen", "127.0.0.1:0", "--user", user, "--log-level", "warn")
 	s.server.Stdout, s.server.Stderr = s.log, s.log
 	s.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who then stop it
 	for _, entry := range os.Environ() {
@@ -113,7 +135,8 @@ func (s *stage) startServer(ctx context.Context, binary string) (err error) {
 		return err
 	}
 	s.server.Env = append(s.server.Env, "TINYDEV_DATABASE_URL="+s.pg.URL("tinydev_server", cluster.Database), "TINYDEV_WEBHOOK_ALLOW=127.0.0.1/32",
-		"TINYDEV_SMTP_URL=smtp://"+s.mail.address, "TINYDEV_SMTP_FROM=bench@example.org", "TINYDEV_COMMANDS="+string(commands))
+		"TINYDEV_SMTP_URL=smtp://"+s.mail.address, "TINYDEV_SMTP_FROM=bench@example.org", "TINYDEV_COMMANDS="+string(commands),
+		"TINYDEV_MAX_STREAMS=1000000", "TINYDEV_MAX_STREAMS_PER_TOKEN=1000000")
 	if err := s.server.Start(); err != nil {
 		s.server = nil
 		return fmt.Errorf("start the server: %w", err)
@@ -158,11 +181,7 @@ func (s *stage) ready(data string) bool {
 func (s *stage) close() error {
 	var errs []error
 	if s.server != nil {
-		errs = append(errs, s.server.Process.Signal(syscall.SIGTERM))
-		if err := s.server.Wait(); err != nil {
-			text, _ := os.ReadFile(s.log.Name()) // what there is of it
-			errs = append(errs, fmt.Errorf("the server ended badly: %w\n%s", err, text))
-		}
+		errs = append(errs, s.stopServer())
 	}
 	if s.mail != nil {
 		errs = append(errs, s.mail.server.Close())

@@ -145,7 +145,10 @@ func (s *Service) streamEvents(ctx context.Context, in *streamInput) (*huma.Stre
 	if err != nil {
 		return nil, err
 	}
-	sub, err := subscribe(ctx, principal.Role, after, relay.Filter{Types: in.Types, Subjects: in.Subjects})
+	var sub *relay.Subscription
+	apart(func() {
+		sub, err = subscribe(ctx, principal.Role, after, relay.Filter{Types: in.Types, Subjects: in.Subjects})
+	})
 	if err != nil {
 		leave()
 		return nil, fmt.Errorf("subscribe: %w", err)
@@ -162,6 +165,18 @@ func (s *Service) streamEvents(ctx context.Context, in *streamInput) (*huma.Stre
 			s.log.DebugContext(ctx, "a stream ended", "request_id", requestFrom(ctx).id, "error", err)
 		}
 	}}, nil
+}
+
+// apart runs f on a stack of its own. A stream would keep what f made its stack grow by for as long as it is open: 8 kB.
+func apart(f func()) {
+	panicked := make(chan any)
+	go func() {
+		defer func() { panicked <- recover() }()
+		f()
+	}()
+	if p := <-panicked; p != nil {
+		panic(p)
+	}
 }
 
 // watch ends the streams of a token as soon as who follows them may not any more: at its expiry, and at the next check after it was
@@ -208,21 +223,22 @@ type stream struct {
 
 // send writes events until the client is gone, may not follow any more, or the subscription ends.
 func (st *stream) send(ctx context.Context, h *holder) error {
-	if err := st.begin(); err != nil {
+	var err error
+	if apart(func() { err = st.begin() }); err != nil {
 		return err
 	}
 	heartbeat := time.NewTicker(st.streams.heartbeat)
 	defer heartbeat.Stop()
+	gone, ended, events := ctx.Done(), h.ctx.Done(), st.sub.Events() // not to be looked for with every event
 	for open := true; open; {
-		var err error
 		select {
-		case <-ctx.Done():
+		case <-gone:
 			return context.Cause(ctx)
-		case <-h.ctx.Done():
+		case <-ended:
 			return st.end(context.Cause(h.ctx))
 		case <-heartbeat.C:
 			open, err = st.beat()
-		case event, ok := <-st.sub.Events():
+		case event, ok := <-events:
 			if open = ok; ok {
 				open, err = st.write(event)
 			}

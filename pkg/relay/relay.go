@@ -57,7 +57,7 @@ type Relay struct {
 
 	head     atomic.Int64
 	placed   atomic.Int64
-	lastGood atomic.Int64  // Unix nanoseconds of the last successful placing
+	lastGood atomic.Int64 // Unix nanoseconds of the last successful placing
 	changed  chan struct{}
 	reads    chan struct{} // who may read beside the feeds
 

@@ -245,7 +245,7 @@ func TestEventsDoNotTellWithWhom(t *testing.T) {
 		if got := pgtest.Value[[]string](t, db.Conn(name), told); !slices.Equal(got, want) {
 			t.Errorf("%s is told %q, want %q", name, got, want)
 		}
-		streamed := `select array_agg(coalesce(event #>> '{data,to}', '-') || ' ' || (event #>> '{data,privilege}') order by position)
+		streamed := `select array_agg(coalesce(event::jsonb #>> '{data,to}', '-') || ' ' || (event::jsonb #>> '{data,privilege}') order by position)
 			from tinydev_impl.read_events_as($1::text::name, 0, 1000) where type ~ 'shared$'`
 		if got := pgtest.Value[[]string](t, db.Superuser(), streamed, name); !slices.Equal(got, want) {
 			t.Errorf("%s is streamed %q, want %q", name, got, want)

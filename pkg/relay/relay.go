@@ -168,7 +168,7 @@ func (r *Relay) serve(ctx context.Context) error {
 				continue
 			}
 		}
-		n, err := r.wait(ctx, conn.WaitForNotification)
+		n, woken, err := r.wait(ctx, conn.WaitForNotification)
 		if err != nil {
 			return fmt.Errorf("wait for a notification: %w", err)
 		}
@@ -177,31 +177,32 @@ func (r *Relay) serve(ctx context.Context) error {
 			case r.changed <- struct{}{}:
 			default:
 			}
-			news = false
+			news = woken
 			continue
 		}
-		news = n == nil || r.isNews(n, pg.PID())
+		news = n == nil || woken || r.isNews(n, pg.PID())
 	}
 }
 
-// wait gives the next notification; nil after a poll's time, or when woken.
-func (r *Relay) wait(ctx context.Context, next func(context.Context) (*pgconn.Notification, error)) (*pgconn.Notification, error) {
+// wait gives the next notification; nil after a poll's time, or when woken. woken tells that it was before, whatever was there besides.
+func (r *Relay) wait(ctx context.Context, next func(context.Context) (*pgconn.Notification, error)) (n *pgconn.Notification, woken bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, pollEvery)
 	defer cancel()
 	r.mu.Lock()
-	if r.woken {
+	woken = r.woken
+	if woken {
 		cancel()
 	}
 	r.woken, r.interrupt = false, cancel
 	r.mu.Unlock()
-	n, err := next(waiting)
+	n, err = next(waiting)
 	r.mu.Lock()
 	r.interrupt = nil
 	r.mu.Unlock()
 	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
-		return nil, nil
+		return nil, woken, nil
 	}
-	return n, err
+	return n, woken, err
 }
 
 // isNews reports whether a notification is worth a look: not what this connection placed itself, nor a position that was seen.
@@ -245,18 +246,21 @@ func (r *Relay) work(ctx context.Context, conn *pgconn.PgConn) (more bool, err e
 		return false, fmt.Errorf("send: %w", err)
 	}
 	before := r.Head()
-	err = results(pipeline, func(row [][]byte) error {
-		head, headErr := strconv.ParseInt(string(row[0]), 10, 64)
-		placed, placedErr := strconv.ParseInt(string(row[1]), 10, 64)
-		r.head.Store(head)
-		r.placed.Add(placed)
-		more = placed == placeAtOnce
-		return errors.Join(headErr, placedErr)
+	var head, placed int64
+	err = results(pipeline, func(row [][]byte) (err error) {
+		if head, err = strconv.ParseInt(string(row[0]), 10, 64); err == nil {
+			placed, err = strconv.ParseInt(string(row[1]), 10, 64)
+		}
+		return err
 	})
 	if err != nil {
 		// A new connection tries again, after a pause.
 		return false, fmt.Errorf("place events: %w", err)
 	}
+	// Not before: the row comes ahead of the commit, and who reads up to a head that is not committed passes over what comes there.
+	r.head.Store(head)
+	r.placed.Add(placed)
+	more = placed == placeAtOnce
 	if r.Head() < before {
 		// Subscribers are at positions that the log will reach again; who comes back is told so.
 		r.endAll("", logRestored())

@@ -462,3 +462,47 @@ func TestRestoredLog(t *testing.T) {
 		t.Errorf("then came %s", e.JSON)
 	}
 }
+
+// TestBeginsWhilePlacing holds that an event is neither passed over nor late for who begins to read while it is being placed. PostgreSQL
+// tells the head before it commits, which takes it as long as its disk does, or comes to nothing.
+func TestBeginsWhilePlacing(t *testing.T) {
+	t.Parallel()
+	for name, commit := range map[string]string{
+		"slow":   "perform pg_sleep(0.5)",
+		"failed": "if nextval('public.commits') < 3 then perform pg_sleep(0.2); perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1); end if",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.DB(t)
+			r := start(t, db)
+			super, ann := db.Superuser(), db.Conn(pgtest.Ann)
+			for _, sql := range []string{
+				"create sequence public.commits",
+				"create function public.dawdle() returns trigger language plpgsql security definer as $$ begin " + commit + "; return null; end $$",
+				"create constraint trigger dawdle after update on tinydev_impl.head deferrable initially deferred for each row execute function public.dawdle()",
+			} {
+				if _, err := super.Exec(context.Background(), sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			emit(t, ann, `"Ann".v`, 1, 1)
+			began := time.Now()
+			var all []*relay.Subscription
+			pgtest.Eventually(t, 10*time.Second, "the event is placed", func() bool {
+				all = append(all, subscribe(t, r, pgtest.Ann, 0, relay.Filter{}))
+				if seen, head := r.Head(), pgtest.Value[int64](t, ann, "select head from tinydev.event_head()"); seen > head {
+					t.Errorf("the relay has seen %d, and the log ends at %d", seen, head)
+				}
+				return pgtest.Value[int64](t, ann, "select head from tinydev.event_head()") == 1
+			})
+			for _, s := range all {
+				if e := next(t, s); e.Position != 1 {
+					t.Errorf("the event at %d came", e.Position)
+				}
+			}
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("all had it after %v, as if nobody had been told but by the poll", took)
+			}
+		})
+	}
+}

@@ -105,10 +105,9 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		began := time.Now()
 		err := d.hold(ctx, safe)
 		switch {
-		case ctx.Err() != nil:
 		case err == nil:
 			safe = began.Add(d.lease * 4 / 5)
-		default:
+		case ctx.Err() == nil:
 			d.Logger.Warn("the lease on subscriptions cannot be renewed", "error", err)
 		}
 		if !time.Now().Before(safe) {
@@ -134,7 +133,8 @@ func (d *Deliverer) hold(ctx context.Context, safe time.Time) (err error) {
 	if safe.After(time.Now()) && safe.Before(limit) {
 		limit = safe
 	}
-	ctx, cancel := context.WithDeadline(ctx, limit)
+	// Not cut off when the server stops: PostgreSQL could renew the lease after it was given back.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	if d.conn == nil {
 		if d.conn, err = d.Pool.Acquire(ctx); err != nil {

@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,10 +11,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +37,7 @@ var (
 const (
 	modelServers = 3
 	modelLease   = 1500 * time.Millisecond
+	modelMoment  = 2*time.Second + modelLease // in which a change comes into force, on a busy machine that is cut off
 	modelPatient = "{1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}"
 )
 
@@ -86,6 +91,8 @@ type target struct {
 	repeated    bool // by redeliver or replay
 	replayed    bool
 
+	history []string // of what was done with it
+
 	mu       sync.Mutex
 	mood     string
 	until    int // of a random mood: percent that go well
@@ -112,6 +119,9 @@ type model struct {
 	events []*modelEvent // committed
 	never  map[int]bool  // n of those that were rolled back
 	counts map[string]int
+	began  time.Time
+
+	failures atomic.Int64
 }
 
 // transaction is one that is not over.
@@ -154,7 +164,7 @@ func TestModel(t *testing.T) {
 
 func newModel(t *testing.T, calm bool, seed uint64) *model {
 	m := &model{t: t, random: rand.New(rand.NewPCG(seed, 1)), calm: calm, db: pgtest.DB(t), conns: map[string]*pgx.Conn{}, never: map[int]bool{}, counts: map[string]int{},
-		servers: make([]*engine, modelServers)}
+		servers: make([]*engine, modelServers), began: time.Now()}
 	m.server = httptest.NewServer(http.HandlerFunc(m.receive))
 	t.Cleanup(m.server.Close)
 	for _, user := range modelUsers {
@@ -179,6 +189,29 @@ func (m *model) chance(percent int) bool { return m.random.IntN(100) < percent }
 
 // one gives a random target that may be changed.
 func (m *model) one() *target { return m.targets[1+m.random.IntN(len(m.targets)-1)] }
+
+// errorf is of the test, with what else is to be known.
+func (m *model) errorf(format string, args ...any) {
+	m.failures.Add(1)
+	m.t.Errorf(format, args...)
+}
+
+// story tells of an event at a target.
+func (m *model) story(s *target, e *modelEvent) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "event %d at %d, %s %s k %d, committed at %v with filter %d", e.n, e.position, e.typ, e.subject, e.k, e.committed.Sub(m.began).Round(time.Millisecond), e.versions[s])
+	for _, a := range s.arrivals {
+		if a.n == e.n {
+			fmt.Fprintf(&b, "; attempt %d at %v, accepted %v", a.attempt, a.at.Sub(m.began).Round(time.Millisecond), a.accepted)
+		}
+	}
+	return b.String()
+}
+
+// note keeps what is done with a subscription, for when it went wrong.
+func (m *model) note(s *target, format string, args ...any) {
+	s.history = append(s.history, fmt.Sprintf("%v ", time.Since(m.began).Round(time.Millisecond))+fmt.Sprintf(format, args...))
+}
 
 func (m *model) step() {
 	type action struct {
@@ -337,6 +370,7 @@ func (m *model) create(owner string, untouched bool) {
 		m.t.Fatal(err)
 	}
 	s.born, s.from = made.Position, made.Position
+	m.note(s, "made for %s at %d: %+v, plan %s", owner, s.born, f, s.plan)
 }
 
 // alter gives other filters.
@@ -348,6 +382,7 @@ func (m *model) alter() {
 	}
 	s.filters, s.changes = append(s.filters, f), append(s.changes, time.Now())
 	run(m.t, m.conns[s.owner], "select tinydev.alter_subscription($1, types => $2, subjects => $3, condition => $4)", s.name, f.types, f.subjects, f.condition())
+	m.note(s, "filter %d is %+v", len(s.filters)-1, f)
 }
 
 func (m *model) rotate() {
@@ -362,11 +397,13 @@ func (m *model) rotate() {
 func (m *model) pause() {
 	s := m.one()
 	run(m.t, m.conns[s.owner], "select tinydev.alter_subscription($1, active => false)", s.name)
+	m.note(s, "paused")
 }
 
 func (m *model) resume() {
 	s := m.one()
 	run(m.t, m.conns[s.owner], "select tinydev.alter_subscription($1, active => true)", s.name)
+	m.note(s, "resumed")
 }
 
 // gaveUp gives the positions that were dead at some time: what came behind them need not wait for them.
@@ -391,15 +428,19 @@ func (m *model) redeliver() {
 	s := m.one()
 	s.repeated = true
 	state := []string{"dead", "failing", "delivered", "all"}[m.random.IntN(4)]
-	run(m.t, m.conns[s.owner], "select tinydev.redeliver($1, from_position => $2, state => $3)", s.name, m.random.IntN(m.next+1), state)
+	from := m.random.IntN(m.next + 1)
+	run(m.t, m.conns[s.owner], "select tinydev.redeliver($1, from_position => $2, state => $3)", s.name, from, state)
+	m.note(s, "redeliver %s from %d", state, from)
 }
 
 // replay goes back to a random position.
 func (m *model) replay() {
 	s := m.one()
 	s.repeated, s.replayed = true, true
-	s.from = min(s.from, pgtest.Value[int64](m.t, m.conns[s.owner], `
-select (tinydev.replay($1, (select (position * $2::float8)::bigint from tinydev.subscription where name = $1)) ->> 'position')::bigint`, s.name, 1-m.random.Float64()/4))
+	to := pgtest.Value[int64](m.t, m.conns[s.owner], `
+select (tinydev.replay($1, (select (position * $2::float8)::bigint from tinydev.subscription where name = $1)) ->> 'position')::bigint`, s.name, 1-m.random.Float64()/4)
+	s.from = min(s.from, to)
+	m.note(s, "replay from %d", to)
 }
 
 func (m *model) mood() {
@@ -509,14 +550,14 @@ func (m *model) receive(w http.ResponseWriter, r *http.Request) {
 		Data struct{ N int }
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
-		m.t.Errorf("%s: %v", body, err)
+		m.errorf("%s: %v", body, err)
 	}
 	a := arrival{n: e.Data.N, at: time.Now()}
 	a.position, _ = strconv.ParseInt(e.ID, 10, 64)
 	a.attempt, _ = strconv.Atoi(r.Header.Get("Tinydev-Attempt"))
 	s.mu.Lock()
 	if err := verify(s.secrets, r.Header, body); err != nil {
-		m.t.Errorf("%s: %v", s.name, err)
+		m.errorf("%s: %v", s.name, err)
 	}
 	mood := s.mood
 	if mood == "mad" {
@@ -609,7 +650,7 @@ func (m *model) settle() {
 		}
 	}
 	if held := pgtest.Value[int](m.t, m.super, `select count(*)::int from tinydev_impl.subscription s join tinydev_impl.server v on v.server_id = s.holder where v.lease_until > clock_timestamp()`); held > 0 {
-		m.t.Errorf("%d subscriptions are held when all servers have stopped", held)
+		m.errorf("%d subscriptions are held when all servers have stopped", held)
 	}
 }
 
@@ -617,6 +658,11 @@ func (m *model) settle() {
 func (m *model) dump() {
 	if !m.t.Failed() {
 		return
+	}
+	if os.Getenv("MODEL_DUMP") != "" {
+		var b bytes.Buffer
+		_ = pprof.Lookup("goroutine").WriteTo(&b, 1)
+		os.WriteFile(fmt.Sprintf("%s-%d", os.Getenv("MODEL_DUMP"), time.Now().UnixNano()), b.Bytes(), 0o644)
 	}
 	rows, err := m.super.Query(context.Background(), `
 select format('%s of %s: active %s, %s behind, held by %s, %s', s.name, s.owner, s.active, s.behind, s.server,
@@ -648,7 +694,7 @@ func (m *model) judge() {
 		if e := byNumber[n]; e != nil {
 			e.position, byPosition[position] = position, e
 		} else {
-			m.t.Errorf("event %d is in the log and was rolled back", n)
+			m.errorf("event %d is in the log and was rolled back", n)
 		}
 		return nil
 	}); err != nil {
@@ -666,7 +712,13 @@ func (m *model) sees(user string, e *modelEvent) bool {
 }
 
 func (m *model) judgeTarget(s *target, byPosition map[int64]*modelEvent) {
-	must, may := map[int64]bool{}, map[int64]bool{}
+	before := m.failures.Load()
+	defer func() {
+		if m.failures.Load() > before {
+			m.t.Logf("%s:\n%s", s.name, strings.Join(s.history, "\n"))
+		}
+	}()
+	must, may, ordered := map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
 	for _, e := range m.events {
 		if !m.sees(s.owner, e) || e.position <= s.from {
 			continue
@@ -678,13 +730,13 @@ func (m *model) judgeTarget(s *target, byPosition map[int64]*modelEvent) {
 		}
 		must[e.position] = was && e.position > s.born && !slices.Contains(fits, false)
 		may[e.position] = slices.Contains(fits, true)
-		// A filter that was just replaced may have its last moment, until the server has learnt of it.
-		moment := time.Second
-		if !m.calm {
-			moment += modelLease
-		}
-		for i := since; i > 0 && e.committed.Sub(s.changes[i]) < moment; i-- {
-			may[e.position] = may[e.position] || s.filters[i-1].fits(e)
+		ordered[e.position] = must[e.position]
+		// A filter that was just replaced has its last moment, until the server has learnt of it. What only the new one lets through comes,
+		// but perhaps after what came later.
+		for i := since; i > 0 && e.committed.Sub(s.changes[i]) < modelMoment; i-- {
+			fits := s.filters[i-1].fits(e)
+			may[e.position] = may[e.position] || fits
+			ordered[e.position] = ordered[e.position] && fits
 		}
 	}
 	accepted := map[int64]int{} // by position
@@ -693,8 +745,12 @@ func (m *model) judgeTarget(s *target, byPosition map[int64]*modelEvent) {
 	var slowest time.Duration
 	for _, a := range s.arrivals {
 		e := byPosition[a.position]
-		if e == nil || e.n != a.n || !may[a.position] {
-			m.t.Errorf("%s got event %d at %d, which it should not: %+v", s.name, a.n, a.position, e)
+		if e == nil || e.n != a.n {
+			m.errorf("%s got event %d at %d, which is none: %+v", s.name, a.n, a.position, e)
+			continue
+		}
+		if !may[a.position] {
+			m.errorf("%s got event %d at %d, which it should not: %s", s.name, a.n, a.position, m.story(s, e))
 			continue
 		}
 		requests[a.position]++
@@ -708,41 +764,41 @@ func (m *model) judgeTarget(s *target, byPosition map[int64]*modelEvent) {
 	}
 	for position, owed := range must {
 		if owed && accepted[position] == 0 {
-			m.t.Errorf("%s never got the event at %d: %+v", s.name, position, byPosition[position])
+			m.errorf("%s never got %s", s.name, m.story(s, byPosition[position]))
 		}
 	}
-	m.judgeOrder(s, order, must, byPosition)
+	m.judgeOrder(s, order, ordered, byPosition)
 	m.judgeCounts(s, accepted, requests, byPosition)
 	if m.calm && !s.repeated {
 		for position, n := range accepted {
 			if n != 1 {
-				m.t.Errorf("%s accepted the event at %d %d times, and nothing went wrong", s.name, position, n)
+				m.errorf("%s accepted the event at %d %d times, and nothing went wrong", s.name, position, n)
 			}
 		}
 	}
 	if m.calm && s.untouched {
 		m.t.Logf("the healthy target got each of %d events within %v", len(order), slowest.Round(time.Millisecond))
 		if slowest > 3*time.Second {
-			m.t.Errorf("a healthy target waited %v for an event while others were in trouble", slowest)
+			m.errorf("a healthy target waited %v for an event while others were in trouble", slowest)
 		}
 	}
 }
 
 // judgeOrder holds that of each subject an event is accepted for the first time when all before it were accepted or given up.
-func (m *model) judgeOrder(s *target, order []int64, must map[int64]bool, byPosition map[int64]*modelEvent) {
+func (m *model) judgeOrder(s *target, order []int64, ordered map[int64]bool, byPosition map[int64]*modelEvent) {
 	gaveUp, subjects := m.gaveUp(s), map[string][]int64{} // what is owed of each, in order
 	for _, e := range m.events {
-		if must[e.position] && !gaveUp[e.position] {
+		if ordered[e.position] && !gaveUp[e.position] {
 			subjects[e.subject] = append(subjects[e.subject], e.position)
 		}
 	}
 	for _, position := range order {
-		if !must[position] {
+		if !ordered[position] {
 			continue
 		}
 		owed := subjects[byPosition[position].subject]
 		if len(owed) > 0 && owed[0] < position {
-			m.t.Errorf("%s got the event at %d of %s before that at %d", s.name, position, byPosition[position].subject, owed[0])
+			m.errorf("%s got %s\nbefore %s", s.name, m.story(s, byPosition[position]), m.story(s, byPosition[owed[0]]))
 		}
 		if i := slices.Index(owed, position); i >= 0 {
 			subjects[byPosition[position].subject] = slices.Delete(owed, i, i+1)
@@ -766,13 +822,13 @@ select d.delivery_id, d.state, (select count(*)::int from tinydev.attempt a wher
 	if _, err := pgx.ForEachRow(rows, []any{&position, &state, &attempts, &deliveries}, func() error {
 		recorded[position] = true
 		if accepted[position] == 0 {
-			m.t.Errorf("%s: delivery %d is %s and the target accepted nothing", s.name, position, state)
+			m.errorf("%s: delivery %d is %s and the target accepted nothing", s.name, position, state)
 		}
 		if attempts > requests[position] || deliveries > accepted[position] {
-			m.t.Errorf("%s: delivery %d has %d attempts, of which %d delivered; there were %d and %d", s.name, position, attempts, deliveries, requests[position], accepted[position])
+			m.errorf("%s: delivery %d has %d attempts, of which %d delivered; there were %d and %d", s.name, position, attempts, deliveries, requests[position], accepted[position])
 		}
 		if m.calm && !s.replayed && (attempts != min(requests[position], 50) || deliveries != accepted[position] && requests[position] <= 50) {
-			m.t.Errorf("%s: delivery %d has %d attempts, of which %d delivered, and there were %d and %d", s.name, position, attempts, deliveries, requests[position], accepted[position])
+			m.errorf("%s: delivery %d has %d attempts, of which %d delivered, and there were %d and %d", s.name, position, attempts, deliveries, requests[position], accepted[position])
 		}
 		return nil
 	}); err != nil {
@@ -783,7 +839,7 @@ select d.delivery_id, d.state, (select count(*)::int from tinydev.attempt a wher
 			e := byPosition[position]
 			// Where the server died with the record, or another round began, it may be found not to fit any more.
 			if m.calm && !s.replayed || len(s.filters) == 1 {
-				m.t.Errorf("%s accepted the event at %d, and there is no delivery: %+v", s.name, position, e)
+				m.errorf("%s accepted %s, and there is no delivery", s.name, m.story(s, e))
 			}
 		}
 	}

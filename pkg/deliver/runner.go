@@ -382,8 +382,11 @@ func (r *runner) choose(batch []*relay.Event) (map[int64]bool, error) {
 	ctx, cancel := context.WithTimeout(r.context, askLimit)
 	defer cancel()
 	var through []int64
-	if err := r.d.Pool.QueryRow(ctx, "select tinydev_impl.select_events($1, $2)", r.id, positions).Scan(&through); err != nil {
+	if err := r.d.Pool.QueryRow(ctx, "select tinydev_impl.select_events($1, $2, $3)", r.id, r.def.Version, positions).Scan(&through); err != nil {
 		return nil, fmt.Errorf("choose events: %w", postgres.Fault(err, ""))
+	}
+	if through == nil {
+		return nil, errChanged
 	}
 	chosen := make(map[int64]bool, len(through))
 	for _, p := range through {

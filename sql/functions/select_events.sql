@@ -1,4 +1,4 @@
-create or replace function tinydev_impl.select_events(p_subscription_id bigint, p_positions bigint[]) returns bigint[]
+create or replace function tinydev_impl.select_events(p_subscription_id bigint, p_version bigint, p_positions bigint[]) returns bigint[]
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -14,6 +14,10 @@ declare
   v_before       record;
 begin
   select s.* into v_subscription from tinydev_impl.subscription s where s.subscription_id = p_subscription_id;
+  -- Its condition belongs to other types and subjects than those that let these through.
+  if v_subscription.version is distinct from p_version then
+    return null;
+  end if;
   for v_event in
     select e.position, e.type, e.subject, e.occurred_at, tinydev_impl.visible_data(v_subscription.role_name, e.workspace, e.data) as data
       from tinydev_impl.event e
@@ -60,6 +64,6 @@ begin
   return v_chosen;
 end $$;
 
-comment on function tinydev_impl.select_events(bigint, bigint[]) is
+comment on function tinydev_impl.select_events(bigint, bigint, bigint[]) is
 $$Of events that fit a subscription's types and subjects those that are to be delivered: not yet dealt with in this round, and let through by
-its condition and rearm.$$;
+its condition and rearm. Null when it is not of p_version any more.$$;

@@ -887,11 +887,23 @@ func TestRequestsAreCheckedToo(t *testing.T) {
 		{"Ann", "test_subscription", fmt.Sprintf(`{"subscription_id": %d}`, id("theirs"))},
 		{"Ann", "redeliver", fmt.Sprintf(`{"subscription_id": %d, "from": 0, "to": 9, "state": "all"}`, id("theirs"))},
 		{"Ann", "replay", fmt.Sprintf(`{"subscription_id": %d, "after": 0}`, id("theirs"))},
-		{"Ann", "anything", `{}`},
 	} {
 		if _, err := ann.Exec(ctx, "insert into tinydev_lib.own_request (role_name, verb, arguments) values ($1, $2, $3)", request.role, request.verb, request.arguments); err == nil {
 			t.Errorf("%+v is taken", request)
 		}
+	}
+	// For another nothing is carried out first: who guesses an id learns nothing, and locks nobody's row.
+	for _, request := range []struct {
+		verb string
+		id   int64
+	}{{"drop_subscription", id("theirs")}, {"drop_subscription", 1 << 40}, {"anything", 0}} {
+		_, err := ann.Exec(ctx, "insert into tinydev_lib.own_request (role_name, verb, arguments) values ('bob', $1, jsonb_build_object('subscription_id', $2::bigint))", request.verb, request.id)
+		if sqlState(err) != "42501" || !strings.Contains(err.Error(), "made by yourself") {
+			t.Errorf("%+v for bob: %v", request, err)
+		}
+	}
+	if f := faultOf(t, ann, "insert into tinydev_lib.own_request (role_name, verb) values ('Ann', 'anything')"); f.Code != "request_invalid" {
+		t.Errorf("an unknown verb: %+v", f)
 	}
 	if after := pgtest.Value[string](t, super, "select string_agg(s::text, E'\n' order by subscription_id) from tinydev_impl.subscription s"); after != before {
 		t.Errorf("changed:\n%s\n---\n%s", before, after)

@@ -8,6 +8,21 @@ comment on view tinydev_lib.own_request is
 $$What verbs write to that need the owner's rights: the role in force (current_user) asks, and the answer comes back with RETURNING. See
 tinydev_lib.own_trust for why it is a view.$$;
 
+create or replace function tinydev_impl.require_own_request() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The view looks at a row only when its triggers have run; this one has the rights of who asks.
+  if new.role_name is distinct from current_user then
+    raise insufficient_privilege using message = 'requests are made by yourself', hint = 'set role_name to current_user';
+  end if;
+  return new;
+end $$;
+
+comment on function tinydev_impl.require_own_request() is
+$$Refuses a request for another role before anything of it is carried out, so that nobody's ids can be probed, nor rows locked. Errors: 42501.$$;
+
 create or replace function tinydev_impl.carry_out() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -23,6 +38,7 @@ begin
     when 'replay'              then new.answer := tinydev_impl.rewind(new.role_name, new.arguments);
     when 'create_trigger'      then new.answer := tinydev_impl.put_trigger(new.role_name, new.arguments);
     when 'drop_trigger'        then new.answer := tinydev_impl.remove_trigger(new.role_name, new.arguments);
+    else perform tinydev_lib.fault(422, 'request_invalid', format('there is no request %L', left(new.verb, 100)), 'call the functions of the schema tinydev');
   end case;
   return new;
 end $$;
@@ -40,6 +56,7 @@ end $$;
 do $$
 begin
   if not exists (select from pg_catalog.pg_trigger where tgrelid = 'tinydev_impl.request'::pg_catalog.regclass and tgname = 't50_carry_out') then
+    create trigger t10_own before insert on tinydev_impl.request for each row execute function tinydev_impl.require_own_request();
     create trigger t50_carry_out before insert on tinydev_impl.request for each row execute function tinydev_impl.carry_out();
     create trigger t50_forget after insert on tinydev_impl.request for each row execute function tinydev_impl.forget_request();
   end if;

@@ -27,6 +27,11 @@ const (
 	askLimit  = 10 * time.Second       // for one statement
 	stopLimit = 5 * time.Second        // how long attempts under way may go on when the server stops, and recording them after that
 	choosing  = 3                      // batches of events whose conditions are evaluated at the same time, one of each owner
+
+	attachesAtOnce = 16 // rows that go along are read in sessions, of which there are more
+	attachesOfOne  = 2  // owner
+	commandsAtOnce = 16
+	commandsOfOne  = 4 // owner
 )
 
 // Options are what a Deliverer needs.
@@ -58,7 +63,10 @@ type Deliverer struct {
 	kinds map[string]Kind
 	again chan struct{} // has the subscriptions looked at once more
 	conn  *pgxpool.Conn // of Run alone, so that leases are renewed however many wait for a connection; nil after trouble
-	turns *turns
+	turns *turns        // to choose events
+
+	attaching, running *turns // to read the rows that go along, and to run commands
+
 	tests tests
 	links chan struct{} // holds a place for each link of an e-mail that is looked at
 
@@ -68,7 +76,8 @@ type Deliverer struct {
 
 // New makes a Deliverer.
 func New(o Options) *Deliverer {
-	d := &Deliverer{Options: o, kinds: map[string]Kind{}, again: make(chan struct{}, 1), turns: newTurns(choosing), links: make(chan struct{}, linksAtOnce), runners: map[int64]*runner{}}
+	d := &Deliverer{Options: o, kinds: map[string]Kind{}, again: make(chan struct{}, 1), turns: newTurns(choosing, 1),
+		attaching: newTurns(attachesAtOnce, attachesOfOne), running: newTurns(commandsAtOnce, commandsOfOne), links: make(chan struct{}, linksAtOnce), runners: map[int64]*runner{}}
 	for _, k := range o.Kinds {
 		d.kinds[k.Name()] = k
 	}
@@ -110,11 +119,16 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		case ctx.Err() == nil:
 			d.Logger.Warn("the lease on subscriptions cannot be renewed", "error", err)
 		}
-		if !time.Now().Before(safe) {
+		var unsafe <-chan time.Time
+		if left := time.Until(safe); left > 0 {
+			unsafe = time.After(left)
+		} else {
 			d.abandon()
 		}
 		select {
 		case <-ctx.Done():
+		case <-unsafe:
+			d.abandon()
 		case <-renew.C:
 		case <-d.Relay.Changed():
 		case <-d.again:
@@ -314,6 +328,9 @@ func (d *Deliverer) Try(ctx context.Context, s Subscription, kind string) (Outco
 	})
 	if err != nil {
 		return Outcome{}, 0, err
+	}
+	if kind == "command" {
+		defer d.running.take(ctx, s.Owner)()
 	}
 	outcome := k.Send(ctx, s, []Event{{Type: "subscription.tested", Subject: subject, Attempt: 1, JSON: body}})
 	return outcome, time.Since(now), nil

@@ -164,3 +164,55 @@ func TestConditionsSeeWhatTheirOwnerSees(t *testing.T) {
 		}
 	}
 }
+
+// TestRearm holds what is told of a trouble that goes on, also of one that has been going on for long.
+func TestRearm(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	super, ann := db.Superuser(), db.Conn(pgtest.Ann)
+	run(t, ann, "create table prices (a int)")
+	for name, arguments := range map[string]string{
+		"once":      "types => array['view.failed', 'view.refreshed'], rearm => 'once'",
+		"failed":    "types => array['view.failed'], rearm => 'once'",
+		"every":     "types => array['view.failed'], rearm => 'every', rearm_seconds => 60",
+		"condition": "types => array['test.measured'], condition => '$.level > 10', rearm => 'once'",
+	} {
+		run(t, ann, "select tinydev.create_subscription('"+name+"', 'email', 'ann@example.org', "+arguments+")")
+	}
+	// Types, seconds after the first, and levels, about one subject.
+	run(t, super, `
+insert into tinydev_impl.event (position, event_id, type, subject, subject_id, workspace, actor, occurred_at, data)
+select position, position, type, '"Ann".v', null, 'Ann', 'Ann', timestamptz '2027-01-01 00:00:30+00' + make_interval(secs => seconds), jsonb_build_object('level', level)
+  from (values (1, 'view.failed', 0, 0), (2, 'view.failed', 5, 0), (3, 'view.refreshed', 10, 0), (4, 'view.refreshed', 11, 0), (5, 'view.failed', 12, 0), (6, 'view.failed', 40, 0),
+               (7, 'view.failed', 45, 0), (8, 'view.failed', 100, 0), (9, 'view.refreshed', 101, 0), (10, 'test.measured', 102, 11), (11, 'test.measured', 103, 12),
+               (12, 'test.measured', 104, 1), (13, 'test.measured', 105, 20)) e(position, type, seconds, level)`)
+	choose := func(name string, positions []int64) []int64 {
+		return pgtest.Value[[]int64](t, super, "select tinydev_impl.select_events(s.subscription_id, s.version, $2) from tinydev_impl.subscription s where s.name = $1 and s.role_name = 'Ann'", name, positions)
+	}
+	for name, want := range map[string][]int64{"once": {1, 3, 5, 9}, "failed": {1, 5}, "every": {1, 5, 6, 8}, "condition": {10, 13}} {
+		filter := map[string][]int64{"once": {1, 2, 3, 4, 5, 6, 7, 8, 9}, "failed": {1, 2, 5, 6, 7, 8}, "every": {1, 2, 5, 6, 7, 8}, "condition": {10, 11, 12, 13}}[name]
+		if got := choose(name, filter); !slices.Equal(got, want) {
+			t.Errorf("%s: chose %v, want %v", name, got, want)
+		}
+		// Read in pieces, or again, it chooses the same.
+		var pieces []int64
+		for _, p := range filter {
+			pieces = append(pieces, choose(name, []int64{p})...)
+		}
+		if !slices.Equal(pieces, want) {
+			t.Errorf("%s: chose %v one by one, want %v", name, pieces, want)
+		}
+	}
+	run(t, super, `
+insert into tinydev_impl.event (position, event_id, type, subject, subject_id, workspace, actor, occurred_at, data)
+select i, i, case when i % 2 = 0 then 'view.failed' else 'test.noticed' end, '"Ann".long', null, 'Ann', 'Ann', clock_timestamp(), '{}' from generate_series(100, 20000) i`)
+	var last []int64
+	for p := int64(20000 - 1022); p <= 20000; p += 2 {
+		last = append(last, p)
+	}
+	for _, name := range []string{"once", "every"} {
+		if got := choose(name, last); len(got) > 1 {
+			t.Errorf("%s: chose %v of a trouble that goes on", name, got)
+		}
+	}
+}

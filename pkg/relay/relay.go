@@ -158,8 +158,9 @@ func (r *Relay) serve(ctx context.Context) error {
 			return fmt.Errorf("prepare to %s: %w", name, err)
 		}
 	}
+	var poll time.Time // which no notification moves
 	for {
-		if news {
+		if news || !time.Now().Before(poll) {
 			more, err := r.work(ctx, pg)
 			if err != nil {
 				return err
@@ -167,8 +168,9 @@ func (r *Relay) serve(ctx context.Context) error {
 			if more {
 				continue
 			}
+			poll = time.Now().Add(pollEvery)
 		}
-		n, woken, err := r.wait(ctx, conn.WaitForNotification)
+		n, woken, err := r.wait(ctx, poll, conn.WaitForNotification)
 		if err != nil {
 			return fmt.Errorf("wait for a notification: %w", err)
 		}
@@ -184,9 +186,9 @@ func (r *Relay) serve(ctx context.Context) error {
 	}
 }
 
-// wait gives the next notification; nil after a poll's time, or when woken. woken tells that it was before, whatever was there besides.
-func (r *Relay) wait(ctx context.Context, next func(context.Context) (*pgconn.Notification, error)) (n *pgconn.Notification, woken bool, err error) {
-	waiting, cancel := context.WithTimeout(ctx, pollEvery)
+// wait gives the next notification; nil at the time of the next poll, or when woken. woken tells that it was before, whatever was there besides.
+func (r *Relay) wait(ctx context.Context, poll time.Time, next func(context.Context) (*pgconn.Notification, error)) (n *pgconn.Notification, woken bool, err error) {
+	waiting, cancel := context.WithDeadline(ctx, poll)
 	defer cancel()
 	r.mu.Lock()
 	woken = r.woken

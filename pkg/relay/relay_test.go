@@ -506,3 +506,19 @@ func TestBeginsWhilePlacing(t *testing.T) {
 		})
 	}
 }
+
+// TestNotificationsStarveNobody holds that who notifies all the time keeps the relay neither from polling nor from being ready.
+func TestNotificationsStarveNobody(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	r := start(t, db)
+	eve := db.Conn(pgtest.Eve)
+	for began := time.Now(); time.Since(began) < 17*time.Second; time.Sleep(50 * time.Millisecond) { // longer than it may be silent
+		if _, err := eve.Exec(context.Background(), "select pg_notify('tinydev_subscription', ''), pg_notify('tinydev', '0')"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !r.Ready() {
+		t.Error("the relay is not ready")
+	}
+}

@@ -51,7 +51,7 @@ one that comes twice known.
   types, subjects      * stands for any characters; null is all: array['view.*'], array['ann.*']; a name alone is in your workspace
   condition            SQL/JSON path predicate over the event's data: '$.rows > 0'
   attach, attach_rows  a table or view whose first rows go along in data.attached, read as you
-  rearm                each event; once: the first trouble until the recovery, and that; every: again after rearm_seconds
+  rearm                each event; once: the first trouble until the recovery, and that; every: again, once in each rearm_seconds of the clock
   digest_seconds       e-mail: one message for all that came within this time
   timeout_seconds      of one attempt
   retry_seconds        waits before the next attempts; after the last one the delivery is dead, and tinydev.redeliver sends it again

@@ -10,13 +10,19 @@ declare
   v_event        record;
   v_alarm        boolean;
   v_row          tinydev_impl.event;
-  v_began        timestamptz;
+  v_types        text[];  -- of events that raise or end an alarm; null is all
+  v_seen         jsonb := '{}';
+  v_prior        jsonb;
   v_before       record;
 begin
   select s.* into v_subscription from tinydev_impl.subscription s where s.subscription_id = p_subscription_id;
   -- Its condition belongs to other types and subjects than those that let these through.
   if v_subscription.version is distinct from p_version then
     return null;
+  end if;
+  if v_subscription.rearm <> 'each' and v_subscription.types is not null then
+    v_types := tinydev_lib.globs(v_subscription.types);
+    v_types := v_types || array(select tinydev_lib.recovery_of(t) from unnest(tinydev_lib.trouble_types()) t where t like any (v_types));
   end if;
   for v_event in
     select e.position, e.type, e.subject, e.occurred_at, tinydev_impl.visible_data(v_subscription.role_name, e.workspace, e.data) as data
@@ -29,28 +35,26 @@ begin
       if v_subscription.rearm = 'each' then
         continue when not tinydev_impl.condition_holds(v_subscription.condition, v_event.data);
       else
-        -- From the log alone, so that a crash or a replay chooses the same.
+        -- From the log alone, so that a crash or a replay chooses the same: back to the last event of the subject that counts, but not
+        -- further than to the one that was chosen or left out just now, and over no more than 1,000 that do not count.
         select e.* into v_row from tinydev_impl.event e where e.position = v_event.position;
         v_alarm := tinydev_impl.alarm_of(v_subscription, v_row);
         continue when v_alarm is null;
+        v_prior := v_seen -> v_event.subject;
         select a.alarm, a.occurred_at into v_before
-          from (select tinydev_impl.alarm_of(v_subscription, e) as alarm, e.occurred_at, e.position from tinydev_impl.event e
-                 where e.subject = v_event.subject and e.position < v_event.position order by e.position desc) a
+          from (select tinydev_impl.alarm_of(v_subscription, e) as alarm, e.occurred_at from tinydev_impl.event e
+                 where e.subject = v_event.subject and e.position < v_event.position and e.position > coalesce((v_prior ->> 'position')::bigint, 0)
+                   and (v_types is null or e.type like any (v_types))
+                 order by e.position desc limit 1000) a
          where a.alarm is not null limit 1;
-        if v_alarm and v_before.alarm and v_subscription.rearm = 'every' then
-          -- The alarm's first event begins its time; of each rearm_seconds after it the first one is told.
-          select a.occurred_at into v_began
-            from tinydev_impl.event a
-           where a.subject = v_event.subject and a.position <= v_event.position
-             and a.position > coalesce((select e.position from tinydev_impl.event e
-                                         where e.subject = v_event.subject and e.position < v_event.position and tinydev_impl.alarm_of(v_subscription, e) = false
-                                         order by e.position desc limit 1), 0)
-             and tinydev_impl.alarm_of(v_subscription, a)
-           order by a.position limit 1;
-          continue when floor(date_part('epoch', v_event.occurred_at - v_began) / v_subscription.rearm_seconds)
-                      = floor(date_part('epoch', v_before.occurred_at - v_began) / v_subscription.rearm_seconds);
-        elsif v_alarm then
-          continue when v_before.alarm;
+        if not found and v_prior is not null then
+          select (v_prior ->> 'alarm')::boolean, (v_prior ->> 'occurred_at')::timestamptz into v_before.alarm, v_before.occurred_at;
+        end if;
+        v_seen := v_seen || jsonb_build_object(v_event.subject, jsonb_build_object('position', v_event.position, 'alarm', v_alarm, 'occurred_at', v_event.occurred_at));
+        if v_alarm then
+          -- Every: the first one of each further rearm_seconds, counted from 1970.
+          continue when v_before.alarm and (v_subscription.rearm = 'once'
+            or floor(date_part('epoch', v_event.occurred_at) / v_subscription.rearm_seconds) = floor(date_part('epoch', v_before.occurred_at) / v_subscription.rearm_seconds));
         else
           -- The end is told where the subscription has its type, and not by the condition that began it.
           continue when v_before.alarm is not true or tinydev_lib.recovery_of(v_event.type) is null

@@ -23,7 +23,7 @@ comment on column tinydev.subscription.condition           is 'SQL/JSON path pre
 comment on column tinydev.subscription.attach              is 'table or view whose rows go along in data.attached';
 comment on column tinydev.subscription.attach_rows         is 'how many of them at most';
 comment on column tinydev.subscription.options             is 'of the kind; for e-mail subject, body and chart';
-comment on column tinydev.subscription.rearm               is 'each event; once until recovery; every rearm_seconds until recovery';
+comment on column tinydev.subscription.rearm               is 'each event; once until recovery; every: once in each rearm_seconds of the clock until recovery';
 comment on column tinydev.subscription.digest_seconds      is 'how long events are collected for one message; 0 sends each by itself';
 comment on column tinydev.subscription.timeout_seconds     is 'how long one attempt may take';
 comment on column tinydev.subscription.retry_seconds       is 'waits between the attempts; after the last one the delivery is dead';

@@ -116,7 +116,9 @@ func testCrash(t *testing.T, smtp *pgtest.SMTPServer, kind, step string, times i
 	never := c
 	never.Step = ""
 	first := never.start(t)
-	pgtest.Eventually(t, 10*time.Second, "a server is up", func() bool { return pgtest.Value[bool](t, db.Superuser(), "select exists (select from tinydev_impl.server)") })
+	pgtest.Eventually(t, 10*time.Second, "a server is up", func() bool {
+		return pgtest.Value[bool](t, db.Superuser(), "select exists (select from tinydev_impl.server)")
+	})
 	run(t, ann, "select tinydev.create_subscription('sub', $1, $2, types => array['test.*'], secret => case $1 when 'webhook' then 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz' end)", kind, target)
 	first.stop()
 	emit(t, ann, `"Ann".v`, 1, events/2)

@@ -100,15 +100,12 @@ func (r *runner) write(records []record) error {
 	var openLanes []string
 	var openChange int
 	var isCurrent bool
-	var limit <-chan time.Time
-	if r.draining {
-		limit = time.After(stopLimit)
-	}
 	ask := func() error {
-		ctx, cancel := context.WithTimeout(r.context, askLimit)
+		limit := askLimit
 		if r.draining {
-			ctx, cancel = context.WithTimeout(r.context, stopLimit)
+			limit = stopLimit
 		}
+		ctx, cancel := context.WithTimeout(r.context, limit)
 		defer cancel()
 		return postgres.Fault(r.d.Pool.QueryRow(ctx, `
 select next_due_seconds, open_lanes, open_change, is_current
@@ -117,17 +114,8 @@ select next_due_seconds, open_lanes, open_change, is_current
 			responses[:n], retries[:n]).Scan(&nextDue, &openLanes, &openChange, &isCurrent), "")
 	}
 	err := ask()
-	for pause := 50 * time.Millisecond; fault.KindOf(err) == fault.Unavailable && r.context.Err() == nil; pause = min(2*pause, time.Second) {
-		select {
-		case <-r.context.Done():
-		case <-r.stop:
-			r.draining = true
-			limit = time.After(stopLimit)
-		case <-limit:
-			return fmt.Errorf("record deliveries: %w", err)
-		case <-time.After(pause):
-			err = ask()
-		}
+	for pause := 50 * time.Millisecond; fault.KindOf(err) == fault.Unavailable && r.rest(pause); pause = min(2*pause, time.Second) {
+		err = ask()
 	}
 	if err != nil {
 		return fmt.Errorf("record deliveries: %w", err)
@@ -140,6 +128,27 @@ select next_due_seconds, open_lanes, open_change, is_current
 	r.open += openChange
 	r.learn(records, nextDue, openLanes)
 	return nil
+}
+
+// rest waits before the next try; false when there is to be none.
+func (r *runner) rest(pause time.Duration) bool {
+	over := time.After(pause)
+	for {
+		stop, giveUp := r.stop, (<-chan time.Time)(nil)
+		if r.draining {
+			stop, giveUp = nil, time.After(time.Until(r.giveUpAt))
+		}
+		select {
+		case <-r.context.Done():
+			return false
+		case <-stop:
+			r.end()
+		case <-giveUp:
+			return false
+		case <-over:
+			return true
+		}
+	}
 }
 
 // learn takes in which lanes have deliveries that wait, and in how many seconds the next one is due.

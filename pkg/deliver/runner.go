@@ -87,6 +87,7 @@ type runner struct {
 	sending  context.Context // ends attempts, which then count for nothing
 	endSends context.CancelFunc
 	draining bool
+	giveUpAt time.Time // while draining, when what cannot be recorded is left
 }
 
 // lane is what is under way about one subject; with a digest one lane has all.
@@ -193,6 +194,9 @@ func (r *runner) run() {
 	}
 }
 
+// end notes that the runner is to end.
+func (r *runner) end() { r.draining, r.giveUpAt = true, time.Now().Add(2*stopLimit) }
+
 // stopping reports whether the runner was told to end.
 func (r *runner) stopping() bool {
 	select {
@@ -237,7 +241,7 @@ func (r *runner) deliver() (err error) {
 		case <-r.context.Done():
 			return context.Cause(r.context)
 		case <-r.stop:
-			r.draining = true
+			r.end()
 			return nil
 		case version := <-r.told:
 			if version != r.def.Version {

@@ -50,7 +50,7 @@ type Config struct {
 	OIDCCreateUsers  bool   `split_words:"true" default:"false" help:"identity provider: make users at their first sign-on"`
 	OIDCClientID     string `split_words:"true" help:"identity provider: client for signing in to the pages; empty offers none"`
 	OIDCClientSecret Secret `split_words:"true" help:"identity provider: secret of the client; empty for a public one"`
-	PublicURL        string `split_words:"true" help:"address of the server as browsers see it, where it is not the one they ask for, such as behind a proxy"`
+	PublicURL        string `split_words:"true" help:"address of the server as browsers see it, where it is not the one they ask for, such as behind a proxy; links in e-mail lead there"`
 
 	// Smtp and not SMTP: between capitals split_words sees no words.
 	SmtpURL  Secret `split_words:"true" help:"e-mail: the server that takes it, such as smtp://user:password@mail.example.org:587 or smtps://…:465; empty sends none"`

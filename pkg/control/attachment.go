@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -22,8 +23,12 @@ type AttachedColumn struct {
 	Type string `json:"type"`
 }
 
-// Attachment reads up to maxRows rows of a table or view, and up to maxBytes of their JSON, in PostgreSQL's order.
-// Errors: not_found relation_not_found; forbidden not_readable, foreign_code.
+// attachSeconds is how long the rows of an Attachment may take.
+const attachSeconds = 10
+
+// Attachment reads up to maxRows rows of a table or view, and up to maxBytes of their JSON, in PostgreSQL's order,
+// within 10 s.
+// Errors: not_found relation_not_found; forbidden not_readable, foreign_code; unavailable statement_timeout; those of the query.
 func (u *User) Attachment(ctx context.Context, name string, maxRows, maxBytes int) (Attachment, error) {
 	var a Attachment
 	session, err := u.sessions.Acquire(ctx, u.Role)
@@ -43,7 +48,12 @@ func (u *User) Attachment(ctx context.Context, name string, maxRows, maxBytes in
 	if err := json.Unmarshal(columns, &a.Columns); err != nil {
 		return a, err
 	}
-	if _, err := tx.Exec(ctx, "select tinydev_lib.require_data($1::text::regclass)", a.Relation); err != nil {
+	limit := attachSeconds
+	if own := session.Limits.StatementSeconds; own > 0 {
+		limit = min(limit, own)
+	}
+	const check = "select tinydev_lib.require_data($1::text::regclass), pg_catalog.set_config('statement_timeout', $2, true)"
+	if _, err := tx.Exec(ctx, check, a.Relation, strconv.Itoa(limit)+"s"); err != nil {
 		return a, session.Fault(err, "")
 	}
 	rows, err := tx.Query(ctx, "select pg_catalog.to_jsonb(t)::text from "+a.Relation+" t limit $1", maxRows+1)

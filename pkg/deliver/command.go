@@ -17,19 +17,15 @@ import (
 )
 
 const (
-	commandsAtOnce = 8
-	commandGrace   = 2 * time.Second // from SIGTERM to SIGKILL
-	pipeGrace      = time.Second     // for what still holds the program's output when it and its process group are gone
+	commandGrace = 2 * time.Second // from SIGTERM to SIGKILL
+	pipeGrace    = time.Second     // for what still holds the program's output when it and its process group are gone
 )
 
 // Commands is the kind "command": programs that the server's configuration names, the event on their standard input.
 //
 // There is no shell, and of the server's environment and open files nothing is passed on. Output counts for nothing but the excerpt; exit
 // status 0 is a delivery, all else a failure.
-type Commands struct {
-	commands config.Commands
-	running  chan struct{}
-}
+type Commands struct{ commands config.Commands }
 
 // NewCommands makes the kind. Errors: invalid config_invalid for a program that is not there, or that this server cannot run or end.
 func NewCommands(commands config.Commands) (*Commands, error) {
@@ -40,7 +36,7 @@ func NewCommands(commands config.Commands) (*Commands, error) {
 		}
 	}
 	closeInherited()
-	return &Commands{commands: commands, running: make(chan struct{}, commandsAtOnce)}, nil
+	return &Commands{commands: commands}, nil
 }
 
 // unusable says what is wrong with a program; "" when nothing is.
@@ -64,7 +60,7 @@ func unusable(program string) string {
 // Name is "command".
 func (c *Commands) Name() string { return "command" }
 
-// Send implements Kind. It waits while as many commands run as may. When ctx ends, the program has two seconds to end by itself.
+// Send implements Kind. When ctx ends, the program has two seconds to end by itself.
 func (c *Commands) Send(ctx context.Context, s Subscription, events []Event) Outcome {
 	if len(events) != 1 {
 		return failed("a command takes one event at a time, and these are %d", len(events))
@@ -73,13 +69,7 @@ func (c *Commands) Send(ctx context.Context, s Subscription, events []Event) Out
 	if !known {
 		return failed("the server has no command %q: TINYDEV_COMMANDS names those there are", s.Target)
 	}
-	select {
-	case c.running <- struct{}{}:
-		defer func() { <-c.running }()
-	case <-ctx.Done():
-		return failed("%d other commands ran all the time, and no more may run at once", commandsAtOnce)
-	}
-	if ctx.Err() != nil { // select takes any that is ready
+	if ctx.Err() != nil {
 		return failed("was stopped before its start")
 	}
 	if command.TimeoutSeconds > 0 {

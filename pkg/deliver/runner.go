@@ -16,6 +16,7 @@ import (
 
 const (
 	attemptsAtOnce = 16    // of one subscription
+	commandRuns    = 2     // of one subscription, so that one that hangs leaves places to the others of its owner
 	aheadLimit     = 2048  // events in memory that are not settled
 	openLimit      = 10000 // deliveries that wait in the database before reading stops
 	readAtOnce     = 512
@@ -473,7 +474,11 @@ func (r *runner) armDue(timer *time.Timer) {
 
 // begin starts attempts in lanes that are ready, as many as may be under way.
 func (r *runner) begin() {
-	for r.busy < attemptsAtOnce && len(r.ready) > 0 {
+	atOnce := attemptsAtOnce
+	if r.def.Kind == "command" {
+		atOnce = commandRuns
+	}
+	for r.busy < atOnce && len(r.ready) > 0 {
 		l := r.ready[0]
 		r.ready = r.ready[1:]
 		n := 1
@@ -513,6 +518,19 @@ func (r *runner) work(next job) {
 // attempt makes one attempt; it runs beside the runner and reads of it only what load set.
 func (r *runner) attempt(l *lane, batch []*pending) result {
 	res := result{lane: l, batch: batch}
+	if r.def.Kind == "command" {
+		defer r.d.running.take(r.sending, r.def.Owner)()
+	}
+	var attached json.RawMessage
+	if r.def.Attach != nil {
+		if attached, res.err = r.attachment(); res.err != nil {
+			res.err = fmt.Errorf("read the rows that go along: %w", res.err)
+			return res
+		}
+	}
+	if res.ended = r.sending.Err() != nil; res.ended {
+		return res
+	}
 	events := make([]Event, 0, len(batch))
 	for _, p := range batch {
 		if res.err = r.refresh(p); res.err != nil {
@@ -527,14 +545,13 @@ func (r *runner) attempt(l *lane, batch []*pending) result {
 		res.missing = true
 		return res
 	}
+	if attached != nil { // of a digest the newest has them for all
+		newest := &events[len(events)-1]
+		newest.JSON = attach(newest.JSON, attached)
+	}
 	res.began = time.Now()
 	ctx, cancel := context.WithTimeout(r.sending, time.Duration(r.def.TimeoutSeconds)*time.Second)
 	defer cancel()
-	if r.def.Attach != nil {
-		for i := range events {
-			events[i].JSON = r.attach(ctx, events[i].JSON)
-		}
-	}
 	subscription := r.shown
 	if len(subscription.Secrets) > 1 && r.def.SecretsUntil != nil && time.Now().After(*r.def.SecretsUntil) {
 		subscription.Secrets = subscription.Secrets[:1]

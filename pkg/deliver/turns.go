@@ -5,10 +5,11 @@ import (
 	"sync"
 )
 
-// turns bounds what costs PostgreSQL much by a user's doing: so many at the same time, and one of each owner, so that one cannot take
-// the connections from all others.
+// turns bounds what costs much by a user's doing: so many at the same time, and so many of each owner, so that one cannot take all
+// places from the others.
 type turns struct {
-	all chan struct{}
+	all  chan struct{}
+	each int // of one owner
 
 	mu     sync.Mutex
 	owners map[string]*turn
@@ -20,14 +21,16 @@ type turn struct {
 	wanting int
 }
 
-func newTurns(n int) *turns { return &turns{all: make(chan struct{}, n), owners: map[string]*turn{}} }
+func newTurns(all, each int) *turns {
+	return &turns{all: make(chan struct{}, all), each: each, owners: map[string]*turn{}}
+}
 
 // take waits for owner's turn, or until ctx ends, and gives what ends it.
 func (t *turns) take(ctx context.Context, owner string) (end func()) {
 	t.mu.Lock()
 	own := t.owners[owner]
 	if own == nil {
-		own = &turn{free: make(chan struct{}, 1)}
+		own = &turn{free: make(chan struct{}, t.each)}
 		t.owners[owner] = own
 	}
 	own.wanting++

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -47,9 +46,8 @@ type Webhook struct {
 
 // webhookTarget is what is made of a subscription's target once.
 type webhookTarget struct {
-	url           *url.URL // without user and password
-	authorization []string // of them; nil without
-	transport     *http.Transport
+	url       *url.URL
+	transport *http.Transport
 }
 
 // WebhookOption changes what NewWebhook makes.
@@ -141,9 +139,6 @@ func (w *Webhook) Send(ctx context.Context, s Subscription, events []Event) Outc
 		"Tinydev-Attempt":   {strconv.Itoa(e.Attempt)},
 		"Idempotency-Key":   nil, // not sent: it lets the transport try again when the connection that it kept was just closed
 	}
-	if target.authorization != nil {
-		request.Header["Authorization"] = target.authorization
-	}
 	answer, err := target.transport.RoundTrip(request)
 	if err != nil {
 		return failed("%s", sendError(ctx, err, target.url.Host, start))
@@ -182,7 +177,7 @@ func (w *Webhook) target(address string) (*webhookTarget, error) {
 		return t, nil
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || u.Opaque != "" { // the error quotes the address, with its password
+	if err != nil || u.Hostname() == "" || u.Opaque != "" || u.User != nil { // the error quotes the address, which may hold a secret
 		return nil, errors.New("the target is no address such as https://example.org/hook")
 	}
 	t = &webhookTarget{url: u}
@@ -193,11 +188,6 @@ func (w *Webhook) target(address string) (*webhookTarget, error) {
 		t.transport = w.plain
 	default:
 		return nil, errors.New("the target does not begin with https://")
-	}
-	if u.User != nil {
-		password, _ := u.User.Password()
-		t.authorization = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))}
-		u.User = nil
 	}
 	u.Fragment, u.RawFragment = "", ""
 	w.mu.Lock()

@@ -28,7 +28,7 @@ begin
       from due u
       cross join lateral (select * from tinydev_impl.delivery o
                            where o.subscription_id = p_subscription_id and o.lane = u.lane and o.state in ('pending', 'failing')
-                           order by o.position limit 100) d
+                           order by o.position limit case u.lane when '' then p_max_rows else 100 end) d
       left join tinydev_impl.event e on e.position = d.position
      order by d.position
      limit p_max_rows;
@@ -36,4 +36,4 @@ end $$;
 
 comment on function tinydev_impl.due_deliveries(bigint, text[], integer) is
 $$Open deliveries whose turn it is, in the order of positions: of each lane that is not busy the first one when its time has come, and up to
-99 that wait behind it. event is null when it is gone, or the subscription's owner may no longer see it. Errors: TD403 not_a_user.$$;
+99 that wait behind it, of a digest's lane (empty) all. event is null when it is gone, or the subscription's owner may no longer see it. Errors: TD403 not_a_user.$$;

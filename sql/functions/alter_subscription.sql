@@ -29,7 +29,7 @@ declare
 begin
   v_new := tinydev_lib.altered_subscription(to_jsonb(v_old), v_changes, v_old.owner);
   if alter_subscription.active and v_new ->> 'target' = '' then
-    perform tinydev_lib.subscription_fault('active', format('%s has no target yet', v_old.name), 'give it one');
+    perform tinydev_lib.subscription_fault('active', format('%s has no target', v_old.name), 'give it one');
   end if;
   if alter_subscription.dry_run then
     return tinydev_lib.plan(array[format('select tinydev.alter_subscription(%s)', concat_ws(', ', quote_literal(alter_subscription.subscription),
@@ -66,9 +66,9 @@ begin
     v_changes := v_changes || '{"rearm": "every"}';
   end if;
   v_changes := v_changes || jsonb_build_object('name', old -> 'name', 'kind', old -> 'kind');
-  -- One that has no target yet may stay so.
+  -- One that has no target may stay so.
   if old ->> 'target' = '' and not changes ? 'target' then
-    return tinydev_lib.check_subscription(old || v_changes || '{"target": "nobody@example.org"}', altered_subscription.owner) || '{"target": ""}';
+    return tinydev_lib.check_subscription(old || v_changes || '{"target": "nobody@example.invalid"}', altered_subscription.owner) || '{"target": ""}';
   end if;
   return tinydev_lib.check_subscription(old || v_changes, altered_subscription.owner);
 end $$;

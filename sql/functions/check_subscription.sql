@@ -56,6 +56,11 @@ begin
     if found then
       perform tinydev_lib.subscription_fault('target', format('%L is no e-mail address', left(v_text, 200)), 'write ann@example.org, without a name; separate several by commas');
     end if;
+    -- The one that is altered may keep whom it has.
+    v_text := tinydev_lib.opted_out(check_subscription.owner, v_list, (definition ->> 'subscription_id')::bigint);
+    if v_text is not null then
+      perform tinydev_lib.subscription_fault('target', format('%s does not want your e-mail any more', v_text), 'leave it out; its reader ended a subscription of yours');
+    end if;
     v_target := array_to_string(v_list, ', ');
   elsif v_kind = 'command' then
     if not v_reach -> 'commands' ? v_target or not tinydev_lib.may_run(check_subscription.owner, v_reach -> 'command_users') then

@@ -4,7 +4,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Checked once more: a user may write to tinydev_lib.own_request without the verb.
-  v_new jsonb := tinydev_lib.check_subscription(p_new, p_role);
+  v_new jsonb := tinydev_lib.check_subscription(p_new - 'subscription_id', p_role);
   v_id  bigint;
 begin
   if (select count(*) from tinydev_impl.subscription s where s.role_name = p_role) >= 100 then

@@ -94,6 +94,13 @@ begin
   end loop;
 end $$;
 
+-- Who wants no more e-mail of a user: there is no list of addresses, one can only ask about a given one.
+create table tinydev_impl.opted_out (
+  role_name      name not null,
+  address_sha256 text not null check (address_sha256 ~ '^[0-9a-f]{64}$'),
+  primary key (role_name, address_sha256)
+);
+
 alter table tinydev_impl.instance add column delivery_retention interval not null default '30 days';
 
 -- Users from before get what new ones do, see tinydev_impl.add_notices.

@@ -35,7 +35,7 @@ begin
   for v_job in
     select * from (values
       ('tinydev: place events', '* * * * *', 'call tinydev_impl.place_all()'),
-      ('tinydev: upkeep', '17 * * * *', 'select tinydev_impl.upkeep()')
+      ('tinydev: upkeep', '17 * * * *', 'call tinydev_impl.upkeep_all()')
     ) as job (name, schedule, command)
   loop
     perform cron.schedule_in_database(v_job.name, v_job.schedule, v_job.command, pg_catalog.current_database(), 'tinydev_server');

@@ -785,7 +785,8 @@ func TestUpkeepOfDeliveries(t *testing.T) {
 	}
 	exec(t, super, fmt.Sprintf("update tinydev_impl.event set occurred_at = occurred_at - interval '10 days' where position < %d", first+5))
 	pruned := func() int {
-		return pgtest.Value[int](t, server, "select (tinydev_impl.upkeep() ->> 'pruned_deliveries')::int")
+		exec(t, server, "select tinydev_impl.upkeep()")
+		return pgtest.Value[int](t, server, "select tinydev_impl.prune_deliveries()")
 	}
 	if n := pruned(); n != 0 {
 		t.Errorf("%d deliveries are pruned that arrived 10 days ago", n)
@@ -1006,5 +1007,36 @@ func TestChangesDoNotUndoEachOther(t *testing.T) {
 	}
 	if got := pgtest.Value[string](t, one, "select concat_ws(' ', target, timeout_seconds) from tinydev.subscription where name = 'mail'"); got != "bob@example.org 9" {
 		t.Errorf("the subscription is %s", got)
+	}
+}
+
+// TestUpkeepHoldsUpNobody holds that events are placed and read while very many deliveries are removed.
+func TestUpkeepHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	super, ann := db.Superuser(), db.Conn(pgtest.Ann)
+	run(t, super, `
+insert into tinydev_impl.delivery (subscription_id, position, round, lane, type, subject, state, attempt_count)
+select -1, i, 1, 'x', 'test.happened', 'x', 'delivered', 1 from generate_series(1, 60000) i`)
+	done := make(chan error, 1)
+	upkeep := db.Conn("tinydev_server")
+	go func() {
+		_, err := upkeep.Exec(context.Background(), "call tinydev_impl.upkeep_all()")
+		done <- err
+	}()
+	for n := 0; ; n++ {
+		run(t, ann, "set statement_timeout = '10s'", `select tinydev.record_event('test.happened', null, '"Ann".v')`, "select * from tinydev.read_events()")
+		run(t, super, "set statement_timeout = '10s'", "select tinydev_impl.place()")
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := pgtest.Value[int](t, super, "select count(*)::int from tinydev_impl.delivery"); left != 0 {
+				t.Errorf("%d deliveries of a subscription that is gone are left", left)
+			}
+			return
+		default:
+		}
 	}
 }

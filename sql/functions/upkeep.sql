@@ -11,25 +11,8 @@ declare
   v_batch     bigint;
   v_pruned    bigint := 0;
   v_forgotten bigint := 0;
-  v_sent      bigint := 0;
-  v_old_to    bigint;
-  v_id        bigint;
 begin
   select * into v_keep from tinydev_impl.instance;
-  perform tinydev_impl.extend_log((select h.position from tinydev_impl.head h where h.only_row for update));
-  for v_partition in
-    select p.table_name, p.position_from from tinydev_impl.event_partition p, tinydev_impl.head h where p.position_to <= h.position order by p.position_from
-  loop
-    execute format('select max(occurred_at) from tinydev_impl.%I', v_partition.table_name) into v_newest;
-    exit when v_newest > clock_timestamp() - v_keep.event_retention;
-    begin
-      execute format('drop table tinydev_impl.%I, tinydev_impl.%I', v_partition.table_name, 'delivery_' || v_partition.position_from);
-      delete from tinydev_impl.event_partition where table_name = v_partition.table_name;
-      v_dropped := v_dropped || v_partition.table_name::text;
-    exception when lock_not_available then
-      exit;  -- a reader holds the log open; the next upkeep tries again
-    end;
-  end loop;
   loop
     -- A run that was killed has no end.
     with old as (
@@ -58,30 +41,6 @@ begin
   delete from tinydev_impl.subscription s
    where s.subscription_id in (select o.subscription_id from tinydev_impl.subscription o
                                 where not exists (select from pg_roles r where r.rolname = o.role_name) for update skip locked);
-  v_old_to := tinydev_impl.position_at(clock_timestamp() - v_keep.delivery_retention);
-  for v_id in select s.subscription_id from tinydev_impl.subscription s loop
-    loop
-      delete from tinydev_impl.delivery d
-       where d.subscription_id = v_id and d.position in (select o.position from tinydev_impl.delivery o
-                                                          where o.subscription_id = v_id and o.position <= v_old_to and o.state = 'delivered' order by o.position limit 10000);
-      get diagnostics v_batch = row_count;
-      v_sent := v_sent + v_batch;
-      exit when v_batch < 10000;
-    end loop;
-  end loop;
-  -- Of subscriptions that were dropped.
-  for v_id in
-    with recursive ids(id) as (
-      select min(d.subscription_id) from tinydev_impl.delivery d
-      union all
-      select (select min(d.subscription_id) from tinydev_impl.delivery d where d.subscription_id > i.id) from ids i where i.id is not null
-    )
-    select i.id from ids i where i.id is not null and not exists (select from tinydev_impl.subscription s where s.subscription_id = i.id)
-  loop
-    delete from tinydev_impl.delivery d where d.subscription_id = v_id;
-    get diagnostics v_batch = row_count;
-    v_sent := v_sent + v_batch;
-  end loop;
   perform tinydev_impl.prune_triggers();
   delete from tinydev_impl.held_job h where not exists (select from cron.job j where j.jobid = h.job_id);
   perform tinydev_lib.audit_unscheduled();
@@ -94,10 +53,25 @@ begin
     v_forgotten := v_forgotten + v_batch;
     exit when v_batch < 10000;
   end loop;
-  return jsonb_build_object('dropped_partitions', v_dropped, 'pruned_runs', v_pruned, 'pruned_audit', v_forgotten, 'pruned_deliveries', v_sent);
+  -- Last, since nobody places while the head is held, and nobody reads while a partition goes, until this transaction ends.
+  perform tinydev_impl.extend_log((select h.position from tinydev_impl.head h where h.only_row for update));
+  for v_partition in
+    select p.table_name, p.position_from from tinydev_impl.event_partition p, tinydev_impl.head h where p.position_to <= h.position order by p.position_from
+  loop
+    execute format('select occurred_at from tinydev_impl.%I order by position desc limit 1', v_partition.table_name) into v_newest;
+    exit when v_newest > clock_timestamp() - v_keep.event_retention;
+    begin
+      execute format('drop table tinydev_impl.%I, tinydev_impl.%I', v_partition.table_name, 'delivery_' || v_partition.position_from);
+      delete from tinydev_impl.event_partition where table_name = v_partition.table_name;
+      v_dropped := v_dropped || v_partition.table_name::text;
+    exception when lock_not_available then
+      exit;  -- a reader holds the log open; the next upkeep tries again
+    end;
+  end loop;
+  return jsonb_build_object('dropped_partitions', v_dropped, 'pruned_runs', v_pruned, 'pruned_audit', v_forgotten);
 end $$;
 
 comment on function tinydev_impl.upkeep() is
 $$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history and the audit, which it tells of jobs
-that were unscheduled in psql, the deliveries that arrived longer ago than their retention and those of dropped subscriptions, and removes page sessions that expired, and tokens, trust, identities, limits, subscriptions and triggers of roles
+that were unscheduled in psql, and removes page sessions that expired, and tokens, trust, identities, limits, subscriptions and triggers of roles
 that are gone.$$;

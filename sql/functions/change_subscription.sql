@@ -16,6 +16,13 @@ begin
     from jsonb_to_record(v_new) as n(target text, types text[], subjects text[], condition text, attach text, attach_rows integer, options jsonb,
            rearm text, rearm_seconds integer, digest_seconds integer, timeout_seconds integer, retry_seconds integer[], pause_after_seconds integer)
    where s.subscription_id = v_old.subscription_id;
+  -- What waits goes to the lanes in which the server looks for it now: of a digest one, else one for each subject.
+  if (v_old.digest_seconds > 0) <> ((v_new ->> 'digest_seconds')::integer > 0) then
+    update tinydev_impl.delivery d
+       set lane            = case when v_old.digest_seconds > 0 then d.subject else '' end,
+           next_attempt_at = case when v_old.digest_seconds > 0 and d.attempt_count = 0 then null else d.next_attempt_at end
+     where d.subscription_id = v_old.subscription_id and d.state in ('pending', 'failing');
+  end if;
   if v_resumes or v_old.target <> v_new ->> 'target' then
     update tinydev_impl.subscription s set failing_since = null where s.subscription_id = v_old.subscription_id;
     update tinydev_impl.delivery d set next_attempt_at = clock_timestamp(), attempt_count = 0

@@ -71,7 +71,9 @@ begin
     ), recorded as (
       insert into tinydev_impl.delivery as d (subscription_id, position, round, lane, type, subject, attempt_count, state, next_attempt_at, attempts,
                                               last_attempt_at, status_code, latency_ms, error, response)
-      select p_subscription_id, r.position, p_round, r.lane, r.type, r.subject, r.made,
+      select p_subscription_id, r.position, p_round,
+             case when v_subscription.digest_seconds > 0 then '' else r.subject end,  -- p_lanes are those of before a change
+             r.type, r.subject, r.made,
              case when r.outcome = 'delivered' then 'delivered'
                   when r.outcome = 'waiting' then case when r.is_open then (r.old).state else 'pending' end
                   when r.outcome = 'withheld' or coalesce(v_plan[r.made], v_after) is null then 'dead'

@@ -232,10 +232,10 @@ type RotatedSecret struct {
 // RotateSecret gives a webhook another secret, made here when it is ""; the one before signs too for keepSeconds.
 // Errors: not_found subscription_not_found; invalid secret_invalid.
 func (u *User) RotateSecret(ctx context.Context, name, secret string, keepSeconds int, dryRun bool) (Change[RotatedSecret], error) {
-	if secret == "" {
+	if secret == "" && !dryRun {
 		secret = NewWebhookSecret()
 	}
-	return change[RotatedSecret](ctx, u, "", "select tinydev.rotate_secret($1, $2, $3, $4)", name, secret, int4(keepSeconds), dryRun)
+	return change[RotatedSecret](ctx, u, "", "select tinydev.rotate_secret($1, nullif($2, ''), $3, $4)", name, secret, int4(keepSeconds), dryRun)
 }
 
 // TestedSubscription names the event that was written for a subscription alone.

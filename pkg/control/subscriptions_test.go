@@ -517,6 +517,15 @@ func TestSubscriptionDryRuns(t *testing.T) {
 	if sql := must[control.Change[control.RotatedSecret]](t)(ann.RotateSecret(ctx, "webhook", "", 60, true)).SQL; !slices.Equal(sql, []string{"select tinydev.rotate_secret('webhook', keep_seconds => 60);"}) {
 		t.Errorf("rotate: %q", sql)
 	}
+	// A secret that was given has its place in the statement, and is not told.
+	own := webhook("other")
+	own.Secret = "whsec_" + strings.Repeat("D", 32)
+	if sql := must[control.Change[control.Subscription]](t)(ann.CreateSubscription(ctx, own, true)).SQL; !slices.Equal(sql, []string{"select tinydev.create_subscription(name => 'other', kind => 'webhook', target => 'https://example.org/hook', secret => '…');"}) {
+		t.Errorf("create with a secret: %q", sql)
+	}
+	if sql := must[control.Change[control.RotatedSecret]](t)(ann.RotateSecret(ctx, "webhook", own.Secret, 60, true)).SQL; !slices.Equal(sql, []string{"select tinydev.rotate_secret('webhook', secret => '…', keep_seconds => 60);"}) {
+		t.Errorf("rotate with a secret: %q", sql)
+	}
 }
 
 func TestSecretsRotate(t *testing.T) {

@@ -34,7 +34,8 @@ begin
   end if;
   v_secret := tinydev_lib.check_secret(create_subscription.kind, v_secret, create_subscription.dry_run);
   if create_subscription.dry_run then
-    return tinydev_lib.plan(array[format('select tinydev.create_subscription(%s)', tinydev_lib.subscription_arguments(v_new, true))]);
+    return tinydev_lib.plan(array[format('select tinydev.create_subscription(%s)', tinydev_lib.subscription_arguments(
+      v_new || case when v_secret is null then '{}' else '{"secret": "…"}' end::jsonb, true))]);
   end if;
   insert into tinydev_lib.own_request (role_name, verb, arguments)
   values (current_user, 'create_subscription', v_new - 'warnings' || jsonb_build_object('secret', v_secret))
@@ -57,7 +58,8 @@ one that comes twice known.
   retry_seconds        waits before the next attempts; after the last one the delivery is dead, and tinydev.redeliver sends it again
   pause_after_seconds  failing for so long without a success pauses it; it goes on where it stopped
   options              e-mail: {"subject":"…","body":"…","chart":"bar"}
-  secret               webhook: whsec_ and 24 to 64 bytes in base64; one is made and shown this once when it is missing
+  secret               webhook: whsec_ and 24 to 64 bytes in base64; one is made and shown this once when it is missing (from
+                       PostgreSQL 13 on; the command line, HTTP and the page always make one)
 Answers as tinydev.describe_subscription, with "secret" and "warnings"; with dry_run makes nothing and answers {"sql":[…]}.
 Example: select tinydev.create_subscription('hook', 'webhook', 'https://example.org/hook', types => array['view.refreshed']) ->> 'secret';
 Errors: TD422 subscription_invalid with "field", target_forbidden, command_unknown, condition_invalid, secret_invalid; TD404 relation_not_found;

@@ -17,7 +17,8 @@ begin
   end if;
   v_secret := tinydev_lib.check_secret(v_old.kind, rotate_secret.secret, rotate_secret.dry_run);
   if rotate_secret.dry_run then
-    return tinydev_lib.plan(array[format('select tinydev.rotate_secret(%L%s)', rotate_secret.subscription, case when keep_seconds <> 86400 then format(', keep_seconds => %s', keep_seconds) end)]);
+    return tinydev_lib.plan(array[format('select tinydev.rotate_secret(%L%s%s)', rotate_secret.subscription,
+      case when v_secret is not null then ', secret => ''…''' end, case when keep_seconds <> 86400 then format(', keep_seconds => %s', keep_seconds) end)]);
   end if;
   insert into tinydev_lib.own_request (role_name, verb, arguments)
   values (current_user, 'rotate_secret', jsonb_build_object('subscription_id', v_old.subscription_id, 'secret', v_secret, 'keep_seconds', keep_seconds))
@@ -26,7 +27,8 @@ begin
 end $$;
 
 comment on function tinydev.rotate_secret(text, text, integer, boolean) is
-$$Gives a webhook another secret. Until keep_seconds have passed, a day by default, the one before signs too: each request carries both
+$$Gives a webhook another secret; one is made when it is missing (from PostgreSQL 13 on; the command line, HTTP and the page always make one).
+Until keep_seconds have passed, a day by default, the one before signs too: each request carries both
 signatures, so the receiver can change over at any time in between. Answers {"name":"hook","secret":"whsec_…","old_secret_until":…}, the secret this
 once; with dry_run {"sql":[…]}. Errors: TD404 subscription_not_found; TD422 secret_invalid.$$;
 

@@ -12,7 +12,7 @@ as $$
     from jsonb_each(subscription_arguments.arguments) a(name, value)
     join (values ('name', 1, null), ('kind', 2, null), ('target', 3, null), ('types', 4, null), ('subjects', 5, null), ('condition', 6, null), ('attach', 7, null),
                  ('attach_rows', 8, '100'), ('options', 9, '{}'), ('rearm', 10, '"each"'), ('rearm_seconds', 11, null), ('digest_seconds', 12, '0'),
-                 ('timeout_seconds', 13, '30'), ('retry_seconds', 14, '[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200]'), ('pause_after_seconds', 15, '43200'), ('active', 16, null)
+                 ('timeout_seconds', 13, '30'), ('retry_seconds', 14, '[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200]'), ('pause_after_seconds', 15, '43200'), ('secret', 16, null), ('active', 17, null)
          ) d(name, place, usual) on d.name = a.name
    where not leave_out_usual or a.value is distinct from coalesce(d.usual, 'null')::jsonb
 $$;

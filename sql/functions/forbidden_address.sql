@@ -7,15 +7,25 @@ declare
   v_address inet;
 begin
   begin
-    v_address := case when v_host in ('localhost', 'localhost.') or v_host like '%.localhost' then '127.0.0.1' else trim(both '[]' from v_host) end::inet;
+    v_address := case when v_host in ('localhost', 'localhost.') or v_host like '%.localhost' then '127.0.0.1' else split_part(trim(both '[]' from v_host), '%', 1) end::inet;
   exception when invalid_text_representation then
     return null;  -- a name: the server looks at the address that it leads to
   end;
   if exists (select from unnest(allowed) a where v_address <<= a) then
     return null;
   end if;
-  if v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.168.0.0/16',
-                              '198.18.0.0/15', '224.0.0.0/3', '::/96', '::ffff:0:0/96', '64:ff9b::/96', '2002::/16', 'fc00::/7', 'fe80::/10', 'ff00::/8']::inet[]) then
+  -- An IPv4 address in IPv6's clothes is the one that is connected to.
+  if v_address <<= '::ffff:0:0/96' then
+    v_address := '0.0.0.0'::inet + (v_address - '::ffff:0:0'::inet);
+    if exists (select from unnest(allowed) a where v_address <<= a) then
+      return null;
+    end if;
+  end if;
+  -- As in pkg/deliver/guard.go; of IPv6 all that lies outside of its public addresses too.
+  if v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '168.63.129.16', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24',
+                              '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3',
+                              '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']::inet[])
+     or family(v_address) = 6 and not v_address <<= '2000::/3' then
     return v_host;
   end if;
   return null;

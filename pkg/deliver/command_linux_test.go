@@ -281,37 +281,6 @@ func TestCommandHasLimits(t *testing.T) {
 	}
 }
 
-// No more than eight run at once, and who waits does so no longer than it may.
-func TestCommandsTakeTurns(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	k := commands(t, `: >"$1/$TINYDEV_EVENT_ID"; while [ ! -e "$1/go" ]; do sleep 0.01; done`, dir)
-	var running sync.WaitGroup
-	ends := make([]deliver.Outcome, 10)
-	for i := range 8 {
-		running.Go(func() { ends[i] = k.Send(within(t, time.Minute), subscription("run"), event(int64(i))) })
-	}
-	eventually(t, "eight run", func() bool {
-		files, err := os.ReadDir(dir)
-		return err == nil && len(files) == 8
-	})
-	if o := k.Send(within(t, 100*time.Millisecond), subscription("run"), event(8)); o.State != deliver.Failed || !strings.Contains(o.Error, "8 other commands") {
-		t.Errorf("the ninth: %+v", o)
-	}
-	for i := 8; i < 10; i++ {
-		running.Go(func() { ends[i] = k.Send(within(t, time.Minute), subscription("run"), event(int64(i))) })
-	}
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	running.Wait()
-	for i, o := range ends {
-		if o.State != deliver.Delivered {
-			t.Errorf("%d: %+v", i, o)
-		}
-	}
-}
-
 // A server that is killed takes its programs along, so that another one does not run them beside it.
 func TestCommandEndsWithTheServer(t *testing.T) {
 	t.Parallel()

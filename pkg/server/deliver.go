@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
@@ -22,6 +24,9 @@ func (s *server) newDeliverer(verbs *control.Control) (*deliver.Deliverer, error
 			return nil, err
 		}
 		kinds = append(kinds, email)
+		if s.isLocal() {
+			s.log.Warn("links in e-mail lead to this machine only: say by TINYDEV_PUBLIC_URL where readers find the pages", "links", s.publicURL())
+		}
 	}
 	if len(s.cfg.Commands) > 0 {
 		commands, err := deliver.NewCommands(s.cfg.Commands)
@@ -47,4 +52,14 @@ func (s *server) publicURL() string {
 		return s.cfg.PublicURL
 	}
 	return s.address()
+}
+
+// isLocal reports whether publicURL leads nowhere from other machines.
+func (s *server) isLocal() bool {
+	u, err := url.Parse(s.publicURL())
+	if err != nil || u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback()
 }

@@ -40,7 +40,8 @@ type receiver struct {
 	server  *http.Server
 	address string
 	count   atomic.Int64
-	last    atomic.Int64 // Unix nanoseconds
+	first   atomic.Int64 // of a turn, Unix nanoseconds; 0 before it
+	last    atomic.Int64
 
 	mu      sync.Mutex
 	waiting map[int]chan time.Time // by the number of the event
@@ -59,6 +60,7 @@ func startReceiver() (*receiver, error) {
 			return
 		}
 		r.count.Add(1)
+		r.first.CompareAndSwap(0, at.UnixNano())
 		r.last.Store(at.UnixNano())
 		r.mu.Lock()
 		if len(r.waiting) > 0 {
@@ -92,8 +94,8 @@ func (r *receiver) forget() {
 	r.mu.Unlock()
 }
 
-// await waits until n more requests than before came, and gives the time from start to the last.
-func (r *receiver) await(ctx context.Context, before, n int64, start time.Time) (time.Duration, error) {
+// await waits until n more requests than before came, and gives the time from the first of them to the last. r.first was 0 before.
+func (r *receiver) await(ctx context.Context, before, n int64) (time.Duration, error) {
 	deadline := time.Now().Add(2 * time.Minute)
 	for r.count.Load() < before+n {
 		if ctx.Err() != nil || time.Now().After(deadline) {
@@ -101,7 +103,7 @@ func (r *receiver) await(ctx context.Context, before, n int64, start time.Time) 
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return time.Unix(0, r.last.Load()).Sub(start), nil
+	return time.Duration(r.last.Load() - r.first.Load()), nil
 }
 
 // measureDeliveries compares the server's webhooks with a bare loop of signed POSTs to the same receiver, and measures the time from COMMIT
@@ -172,11 +174,12 @@ select tinydev.record_event('bench.posted', null, 'bench.s' || i % $2, pg_catalo
 
 // webhookTurn lets the subscription go on, for which n events wait, and gives the requests a second.
 func (s *stage) webhookTurn(ctx context.Context, conn *pgx.Conn, r *receiver, n int) (float64, error) {
-	before, start := r.count.Load(), time.Now()
+	before := r.count.Load()
+	r.first.Store(0)
 	if err := simple(ctx, conn, "select tinydev.alter_subscription('bench', active => true)"); err != nil {
 		return 0, err
 	}
-	took, err := r.await(ctx, before, int64(n), start)
+	took, err := r.await(ctx, before, int64(n))
 	if err != nil {
 		return 0, err
 	}
@@ -241,11 +244,12 @@ func bareTurn(ctx context.Context, r *receiver, n int) (float64, error) {
 	if _, err := bufio.NewReader(output).ReadString('\n'); err != nil { // it is ready
 		return 0, errors.Join(err, cmd.Wait())
 	}
-	before, start := r.count.Load(), time.Now()
+	before := r.count.Load()
+	r.first.Store(0)
 	if err := input.Close(); err != nil {
 		return 0, err
 	}
-	took, err := r.await(ctx, before, int64(n), start)
+	took, err := r.await(ctx, before, int64(n))
 	return float64(n) / took.Seconds(), errors.Join(err, cmd.Wait())
 }
 

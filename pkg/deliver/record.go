@@ -33,24 +33,29 @@ const (
 // errChanged says that the subscription is another one now. What was to be recorded is, but for the cursor.
 var errChanged = errors.New("the subscription was changed")
 
-// record writes down what has been collected and moves the cursor.
-func (r *runner) record() error {
+// record writes down what has been collected and moves the cursor. With goOn attempts go on meanwhile, and how they end is collected anew.
+func (r *runner) record(goOn bool) error {
 	if len(r.records) == 0 {
 		return nil
 	}
 	r.advance()
-	// When they cannot be written they stay: the cursor, which has moved, must not be written without them.
-	if err := r.write(r.records); err != nil {
+	records := r.records
+	r.records = nil
+	if err := r.write(records, goOn); err != nil {
+		if !errors.Is(err, errChanged) {
+			// They stay: the cursor, which has moved, must not be written without them.
+			r.records = append(records, r.records...)
+		}
 		return err
 	}
-	r.records = nil
 	r.d.step("recorded", r.def.Name)
 	return nil
 }
 
 // write calls tinydev_impl.record_deliveries, until the database takes it: what is lost here is sent again. A row that a user's open
 // transaction holds is waited for too; but when the runner is to end, nothing longer than stopLimit.
-func (r *runner) write(records []record) error {
+func (r *runner) write(records []record, goOn bool) error {
+	cursor := r.cursor
 	n := len(records)
 	var (
 		positions                        = make([]int64, n)
@@ -100,7 +105,7 @@ func (r *runner) write(records []record) error {
 	var openLanes []string
 	var openChange int
 	var isCurrent bool
-	ask := func() error {
+	query := func() error {
 		limit := askLimit
 		if r.draining {
 			limit = stopLimit
@@ -110,8 +115,29 @@ func (r *runner) write(records []record) error {
 		return postgres.Fault(r.d.Pool.QueryRow(ctx, `
 select next_due_seconds, open_lanes, open_change, is_current
   from tinydev_impl.record_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
-			r.id, r.d.id, r.def.Round, r.def.Version, r.cursor, r.hasOpen, positions[:n], lanes[:n], types[:n], subjects[:n], outcomes[:n], at[:n], codes[:n], latencies[:n], reasons[:n],
+			r.id, r.d.id, r.def.Round, r.def.Version, cursor, r.hasOpen, positions[:n], lanes[:n], types[:n], subjects[:n], outcomes[:n], at[:n], codes[:n], latencies[:n], reasons[:n],
 			responses[:n], retries[:n]).Scan(&nextDue, &openLanes, &openChange, &isCurrent), "")
+	}
+	var broken error // of an attempt meanwhile
+	ask := query
+	if goOn {
+		ask = func() error {
+			answered := make(chan error, 1)
+			go func() { answered <- query() }()
+			for {
+				select {
+				case err := <-answered:
+					return err
+				case res := <-r.results:
+					r.finished(res)
+					if broken = res.err; broken == nil {
+						r.begin()
+					} else {
+						return <-answered
+					}
+				}
+			}
+		}
 	}
 	err := ask()
 	for pause := 50 * time.Millisecond; fault.KindOf(err) == fault.Unavailable && r.rest(pause); pause = min(2*pause, time.Second) {
@@ -121,13 +147,12 @@ select next_due_seconds, open_lanes, open_change, is_current
 		return fmt.Errorf("record deliveries: %w", err)
 	}
 	if !isCurrent {
-		r.records = nil
 		return errChanged
 	}
-	r.written = r.cursor
+	r.written = cursor
 	r.open += openChange
 	r.learn(records, nextDue, openLanes)
-	return nil
+	return broken
 }
 
 // rest waits before the next try; false when there is to be none.
@@ -156,6 +181,9 @@ func (r *runner) learn(records []record, nextDue *float64, openLanes []string) {
 	open := make(map[string]bool, len(openLanes))
 	for _, name := range openLanes {
 		open[name] = true
+	}
+	for i := range r.records {
+		open[r.records[i].pending.lane.name] = true // what came meanwhile may have opened it
 	}
 	for i := range records {
 		l := r.lanes[records[i].pending.lane.name]

@@ -27,6 +27,7 @@ const (
 	freshFor       = 5 * time.Second       // an event that waits longer for its attempt is read once more, by the rights of then
 	longestPause   = 5 * time.Second       // after trouble with the database
 	noUserPause    = 30 * time.Second      // until it is looked again whether its owner may be a user now
+	slowLimit      = 3                     // times that a condition takes more than 10 s for one event before its subscription is paused
 	idleLeases     = 4                     // lease times, after which the cursor of a subscription that nothing fits moves on: a minute
 )
 
@@ -87,6 +88,8 @@ type runner struct {
 	results  chan result
 	sending  context.Context // ends attempts, which then count for nothing
 	endSends context.CancelFunc
+	atOnce   int // events that are read at once
+	slow     int // times in a row that it took too long to choose one event
 	draining bool
 	giveUpAt time.Time // while draining, when what cannot be recorded is left
 }
@@ -127,7 +130,7 @@ type result struct {
 }
 
 func newRunner(d *Deliverer, id, version int64) *runner {
-	r := &runner{d: d, id: id, told: make(chan int64, 1), stop: make(chan struct{}, 1), ended: make(chan struct{}), jobs: make(chan job), results: make(chan result, attemptsAtOnce)}
+	r := &runner{d: d, id: id, atOnce: readAtOnce, told: make(chan int64, 1), stop: make(chan struct{}, 1), ended: make(chan struct{}), jobs: make(chan job), results: make(chan result, attemptsAtOnce)}
 	r.def.Version = version
 	r.context, r.cancel = context.WithCancelCause(context.Background())
 	return r
@@ -267,7 +270,7 @@ func (r *runner) deliver() (err error) {
 			r.armDue(due)
 		case <-flush.C:
 			collecting = false
-			if err := r.record(); err != nil {
+			if err := r.record(true); err != nil {
 				return err
 			}
 			r.armDue(due)
@@ -278,7 +281,7 @@ func (r *runner) deliver() (err error) {
 				r.cursor = max(r.cursor, upTo)
 			}
 			if len(r.records) == 0 && r.cursor > r.written {
-				if err := r.write(nil); err != nil {
+				if err := r.write(nil, false); err != nil {
 					return err
 				}
 			}
@@ -286,7 +289,7 @@ func (r *runner) deliver() (err error) {
 		r.begin()
 		if len(r.records) >= recordAtOnce {
 			collecting = false
-			if err := r.record(); err != nil {
+			if err := r.record(true); err != nil {
 				return err
 			}
 			r.armDue(due)
@@ -333,7 +336,7 @@ func (r *runner) lane(name string) *lane {
 // take puts events from the relay, first and those that wait behind it, into their lanes.
 func (r *runner) take(first *relay.Event, more <-chan *relay.Event) error {
 	batch := []*relay.Event{first}
-	for len(batch) < readAtOnce {
+	for len(batch) < r.atOnce {
 		select {
 		case e, ok := <-more:
 			if ok {
@@ -384,20 +387,59 @@ func (r *runner) choose(batch []*relay.Event) (map[int64]bool, error) {
 	for i, e := range batch {
 		positions[i] = e.Position
 	}
-	ctx, cancel := context.WithTimeout(r.context, askLimit)
-	defer cancel()
-	var through []int64
-	if err := r.d.Pool.QueryRow(ctx, "select tinydev_impl.select_events($1, $2, $3)", r.id, r.def.Version, positions).Scan(&through); err != nil {
-		return nil, fmt.Errorf("choose events: %w", postgres.Fault(err, ""))
+	began, limit := time.Now(), r.d.lease*2/3
+	through, err := r.ask(positions, limit)
+	if err != nil {
+		if r.def.IsChosen && time.Since(began) >= limit {
+			err = r.tooSlow(len(batch), err)
+		}
+		return nil, err
 	}
-	if through == nil {
-		return nil, errChanged
+	r.slow = 0
+	if time.Since(began) < time.Second {
+		r.atOnce = min(2*r.atOnce, readAtOnce)
 	}
 	chosen := make(map[int64]bool, len(through))
 	for _, p := range through {
 		chosen[p] = true
 	}
 	return chosen, nil
+}
+
+// ask gives those of positions that PostgreSQL lets through.
+func (r *runner) ask(positions []int64, limit time.Duration) (through []int64, err error) {
+	ctx, cancel := context.WithTimeout(r.context, limit)
+	defer cancel()
+	if err := r.d.Pool.QueryRow(ctx, "select tinydev_impl.select_events($1, $2, $3)", r.id, r.def.Version, positions).Scan(&through); err != nil {
+		return nil, fmt.Errorf("choose events: %w", postgres.Fault(err, ""))
+	}
+	if through == nil {
+		return nil, errChanged
+	}
+	return through, nil
+}
+
+// tooSlow has fewer of n events chosen at once when that took too long, since a condition may take for ever, and pauses the subscription
+// when one event takes as long again and again: nothing is passed over that might fit. A database that is slow altogether is waited for.
+func (r *runner) tooSlow(n int, cause error) error {
+	if _, err := r.ask([]int64{}, time.Second); err != nil {
+		return err
+	}
+	r.atOnce = max(1, n/16)
+	if n > 1 {
+		return cause
+	}
+	if r.slow++; r.slow < slowLimit {
+		return cause
+	}
+	r.d.Logger.Warn("a subscription is paused, since its condition takes too long", "subscription", r.id)
+	ctx, cancel := context.WithTimeout(r.context, askLimit)
+	defer cancel()
+	if _, err := r.d.Pool.Exec(ctx, "select tinydev_impl.pause_subscription($1, 'failing')", r.id); err != nil {
+		return fmt.Errorf("pause: %w", postgres.Fault(err, ""))
+	}
+	r.slow = 0
+	return errChanged
 }
 
 func (r *runner) enqueue(p *pending) {
@@ -421,7 +463,7 @@ func (r *runner) takeDue() error {
 		return nil
 	}
 	// What is not recorded yet is not in the database yet.
-	if err := r.record(); err != nil {
+	if err := r.record(false); err != nil {
 		return err
 	}
 	busy := []string{}
@@ -648,7 +690,7 @@ func (r *runner) settle() error {
 	if r.context.Err() != nil {
 		return nil
 	}
-	return r.record()
+	return r.record(false)
 }
 
 func (r *runner) unsubscribe() func(string) string {

@@ -296,7 +296,7 @@ var batches = sync.Pool{New: func() any { return &[writeAtOnce]byte{} }}
 // write writes an event and all that wait behind it, in as few pieces as may be; open is false when the subscription has ended.
 func (st *stream) write(event *relay.Event) (open bool, err error) {
 	var batch *[writeAtOnce]byte // taken when there are several
-	frames, sent := event.SSE, 1
+	frames, sent := event.SSE(), 1
 	for more := true; more; {
 		st.last = event.Position
 		select {
@@ -310,13 +310,13 @@ func (st *stream) write(event *relay.Event) (open bool, err error) {
 				defer batches.Put(batch)
 				frames = append(batch[:0], frames...)
 			}
-			if len(frames)+len(event.SSE) > writeAtOnce {
+			if len(frames)+len(event.SSE()) > writeAtOnce {
 				if _, err := st.w.Write(frames); err != nil {
 					return true, err
 				}
 				frames = batch[:0]
 			}
-			frames = append(frames, event.SSE...)
+			frames = append(frames, event.SSE()...)
 		default:
 			more, open = false, true
 		}

@@ -44,7 +44,18 @@ type Event struct {
 	Type     string // without the prefix "tinydev."
 	Subject  string // workspace.name
 	JSON     []byte // CloudEvents 1.0
-	SSE      []byte // the frame of a server-sent event, with its empty line
+
+	sse atomic.Pointer[[]byte]
+}
+
+// SSE gives the frame of a server-sent event, with its empty line; it is made at the first call, for all.
+func (e *Event) SSE() []byte {
+	if made := e.sse.Load(); made != nil {
+		return *made
+	}
+	frame := fmt.Appendf(make([]byte, 0, len(e.JSON)+len(e.Type)+64), "id: %d\nevent: tinydev.%s\ndata: %s\n\n", e.Position, e.Type, e.JSON)
+	e.sse.Store(&frame)
+	return frame
 }
 
 // Relay is the bridge from the log to subscribers. One serves a whole process; several processes may have one each.
@@ -388,9 +399,7 @@ func newEvent(row [][]byte) (*Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a position: %w", err)
 	}
-	e := &Event{Position: position, Type: string(row[1]), Subject: string(row[2]), JSON: bytes.Clone(row[3])}
-	e.SSE = fmt.Appendf(make([]byte, 0, len(e.JSON)+len(e.Type)+64), "id: %d\nevent: tinydev.%s\ndata: %s\n\n", e.Position, e.Type, e.JSON)
-	return e, nil
+	return &Event{Position: position, Type: string(row[1]), Subject: string(row[2]), JSON: bytes.Clone(row[3])}, nil
 }
 
 // lookedAt gives the position up to which a read after after has looked at all, when head was committed before it.

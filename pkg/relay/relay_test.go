@@ -109,8 +109,8 @@ func TestLiveAndResume(t *testing.T) {
 			t.Errorf("event %d at position %d, want %d at %d", got, last.Position, i, i)
 		}
 	}
-	if want := fmt.Sprintf("id: 3\nevent: tinydev.test.happened\ndata: %s\n\n", last.JSON); string(last.SSE) != want {
-		t.Errorf("frame %q, want %q", last.SSE, want)
+	if want := fmt.Sprintf("id: 3\nevent: tinydev.test.happened\ndata: %s\n\n", last.JSON); string(last.SSE()) != want {
+		t.Errorf("frame %q, want %q", last.SSE(), want)
 	}
 	resumed := subscribe(t, r, pgtest.Ann, 1, relay.Filter{})
 	emit(t, ann, `"Ann".v`, 4, 1)

@@ -61,6 +61,12 @@ begin
     execute format('select occurred_at from tinydev_impl.%I order by position desc limit 1', v_partition.table_name) into v_newest;
     exit when v_newest > clock_timestamp() - v_keep.event_retention;
     begin
+      -- What waits in it is lost, and its owner is told.
+      execute format($sql$
+        insert into tinydev_impl.inbox (type, subject, workspace, actor, data)
+        select 'subscription.events_lost', format('%%I.%%s', s.role_name, s.name), s.role_name, 'tinydev_server', jsonb_build_object('from', min(d.position), 'to', max(d.position))
+          from tinydev_impl.%I d join tinydev_impl.subscription s using (subscription_id)
+         where d.state in ('pending', 'failing') group by s.role_name, s.name$sql$, 'delivery_' || v_partition.position_from);
       execute format('drop table tinydev_impl.%I, tinydev_impl.%I', v_partition.table_name, 'delivery_' || v_partition.position_from);
       delete from tinydev_impl.event_partition where table_name = v_partition.table_name;
       v_dropped := v_dropped || v_partition.table_name::text;

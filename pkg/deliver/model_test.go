@@ -30,7 +30,7 @@ import (
 )
 
 var (
-	modelSteps = flag.Int("model.steps", 1500, "random steps of each model test")
+	modelSteps = flag.Int("model.steps", 1200, "random steps of each model test")
 	modelSeed  = flag.Uint64("model.seed", 0, "seed of the model tests; 0 takes one by the clock")
 )
 

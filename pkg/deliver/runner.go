@@ -690,6 +690,9 @@ func (r *runner) settle() error {
 	if r.context.Err() != nil {
 		return nil
 	}
+	if r.draining {
+		r.giveUpAt = time.Now().Add(stopLimit)
+	}
 	return r.record(false)
 }
 

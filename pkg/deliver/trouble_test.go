@@ -148,7 +148,7 @@ func TestStopsWithoutDatabase(t *testing.T) {
 	close(block)
 	began := time.Now()
 	e.stop()
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > 12*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 	p.heal()
@@ -213,7 +213,7 @@ select string_agg(n || ' ' || kind || ' ' || c, ', ' order by n, kind) from (sel
 func TestHostileConditions(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)
-	e := startEngine(t, db, func(o *deliver.Options) { o.Lease(3 * time.Second) })
+	e := startEngine(t, db, func(o *deliver.Options) { o.Lease(1500 * time.Millisecond) })
 	ann, bob := db.Conn(pgtest.Ann), db.Conn(pgtest.Bob)
 	rc, bobs := newReceiver(t), newReceiver(t)
 	hook(t, ann, "mine", rc.URL, ", condition => '$.n > 0'")
@@ -290,7 +290,7 @@ func TestRightsAtDelivery(t *testing.T) {
 	}
 	// Nothing more comes to who is none.
 	had := len(login.got(false))
-	pgtest.Eventually(t, 20*time.Second, "the rest of five seconds passes", func() bool { return time.Since(unshared) > 10*time.Second })
+	pgtest.Eventually(t, 20*time.Second, "the rest of five seconds passes", func() bool { return time.Since(unshared) > 7*time.Second })
 	if n := len(login.got(false)); n > had+1 {
 		t.Errorf("%d more came to a role that may not log in", n-had)
 	}

@@ -65,6 +65,8 @@ type Deliverer struct {
 	conn  *pgxpool.Conn // of Run alone, so that leases are renewed however many wait for a connection; nil after trouble
 	turns *turns        // to choose events
 
+	otherEnds <-chan time.Time // when the lease of another server does, if it is not renewed; nil when that is later than the next look
+
 	attaching, running *turns // to read the rows that go along, and to run commands
 
 	tests tests
@@ -130,6 +132,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		case <-unsafe:
 			d.abandon()
 		case <-renew.C:
+		case <-d.otherEnds:
 		case <-d.Relay.Changed():
 		case <-d.again:
 		}
@@ -214,7 +217,18 @@ func (d *Deliverer) ask(ctx context.Context) (wanted map[int64]int64, unwanted [
 			unwanted = append(unwanted, id)
 		}
 	}
-	return wanted, unwanted, postgres.Fault(rows.Err(), "")
+	if err := rows.Err(); err != nil {
+		return nil, nil, postgres.Fault(err, "")
+	}
+	var end *float64
+	if err := d.conn.QueryRow(ctx, "select tinydev_impl.next_lease_end($1)", d.id).Scan(&end); err != nil {
+		return nil, nil, postgres.Fault(err, "")
+	}
+	d.otherEnds = nil
+	if end != nil && *end < (d.lease/3).Seconds() {
+		d.otherEnds = time.After(time.Duration(*end * float64(time.Second)))
+	}
+	return wanted, unwanted, nil
 }
 
 // leave gives the connection of Run back.

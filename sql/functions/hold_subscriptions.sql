@@ -72,6 +72,16 @@ comment on function tinydev_impl.hold_subscriptions(uuid, text, text[], jsonb, c
 $$Renews a server's lease, takes subscriptions that nobody delivers, up to its share, and gives all that it holds with the version of each; those
 not wanted are paused, more than its share, or what it cannot deliver any more: the server ends its work on them and releases them.$$;
 
+create or replace function tinydev_impl.next_lease_end(p_server_id uuid) returns double precision
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select date_part('epoch', min(v.lease_until) - clock_timestamp()) from tinydev_impl.server v where v.server_id <> p_server_id and v.lease_until > clock_timestamp()
+$$;
+
+comment on function tinydev_impl.next_lease_end(uuid) is
+$$In how many seconds the lease of another server ends that does not renew it, the first one; null when there is no other.$$;
+
 create or replace function tinydev_impl.release_subscriptions(p_server_id uuid, p_subscription_ids bigint[] default null) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp

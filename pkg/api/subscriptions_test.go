@@ -263,7 +263,7 @@ func TestDeliveryRoutes(t *testing.T) {
 
 func TestSubscriptionTests(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(o *api.Options) { o.TestWait = 1500 * time.Millisecond })
+	h := start(t, func(o *api.Options) { o.TestWait = 8 * time.Second })
 	to := newTarget(t)
 	made := decoded[control.Subscription](t, h.call(pgtest.Ann, "POST", "/v1/subscriptions", fmt.Sprintf(`{"name":"hook","kind":"webhook","target":%q,"types":["never.happens"],"retry_seconds":[1]}`, to.URL)), 201)
 	test := func(role, path string) control.TestedSubscription {

@@ -407,3 +407,40 @@ func TestDeliveriesSurvivePostgreSQL(t *testing.T) {
 		t.Logf("%d events to %d targets; %d came twice", len(numbers), len(rs.list), db.judge(conn, rs, numbers))
 	})
 }
+
+// TestNotices has pg_cron refresh a view that fails. Its owner is told of the first failure, not of the next ones, and of the recovery, by
+// the subscription that each user has.
+func TestNotices(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds(t) {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			smtp := pgtest.StartSMTP(t, pgtest.SMTPOptions{})
+			s := startWith(t, kind, "TINYDEV_SMTP_URL="+smtp.URL(), "TINYDEV_SMTP_FROM=noreply@example.org")
+			s.sql("create table divisor as select 1 as n")
+			s.must("view", "create", "ratio", "select 1 / n as x from divisor")
+			s.sql("update divisor set n = 0")
+			s.sql("select tinydev.alter_subscription('notices', target => 'ann@example.org')")
+			s.must("job", "create", "ratio", "5 seconds")
+			subjects := func() (list []string) {
+				for _, m := range smtp.Messages() {
+					_, after, _ := strings.Cut(m.Data, "\r\nSubject: ")
+					subject, _, _ := strings.Cut(after, "\r\n")
+					list = append(list, subject)
+				}
+				return list
+			}
+			events := func(typ string) string {
+				return s.sql("select count(*) from tinydev.event where subject = 'ann.ratio' and data ->> 'cause' = 'schedule' and type = '" + typ + "'")
+			}
+			eventually(t, patience, "three runs fail", func() bool { return events("view.failed") >= "3" })
+			eventually(t, 10*time.Second, "the owner is told", func() bool { return len(subjects()) > 0 })
+			s.sql("update divisor set n = 1")
+			eventually(t, patience, "two runs succeed", func() bool { return events("view.refreshed") >= "2" })
+			eventually(t, 10*time.Second, "the owner is told of the recovery", func() bool { return len(subjects()) > 1 })
+			if got, want := subjects(), []string{"ann.ratio could not be refreshed", "ann.ratio was refreshed"}; !slices.Equal(got, want) {
+				t.Errorf("the owner was told %q, want %q", got, want)
+			}
+		})
+	}
+}

@@ -67,6 +67,30 @@ func (c crash) start(t testing.TB) *engine {
 	})
 }
 
+// run starts a process that does, and gives how it ends and what it says.
+func (c crash) run(t *testing.T) (ended chan error, output *bytes.Buffer) {
+	t.Helper()
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$", "-crash="+string(text))
+	output = &bytes.Buffer{}
+	child.Stdout, child.Stderr = output, output
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended = make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	return ended, output
+}
+
+// killed reports whether a process was ended by SIGKILL.
+func killed(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+}
+
 // TestCrashChild is the process that kills itself; by itself it does nothing.
 func TestCrashChild(t *testing.T) {
 	if *crashing == "" {
@@ -129,18 +153,7 @@ func testCrash(t *testing.T, smtp *pgtest.SMTPServer, kind, step string, times i
 	first.stop()
 	emit(t, ann, `"Ann".v`, 1, events/2)
 
-	text, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$", "-crash="+string(text))
-	var output bytes.Buffer
-	child.Stdout, child.Stderr = &output, &output
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
+	ended, output := c.run(t)
 	// The others one by one, so that they are recorded one by one.
 	for i := range events / 2 {
 		pgtest.Eventually(t, 20*time.Second, "the one before came, or the server is dead", func() bool {
@@ -148,9 +161,8 @@ func testCrash(t *testing.T, smtp *pgtest.SMTPServer, kind, step string, times i
 		})
 		emit(t, ann, `"Ann".v`, events/2+1+i, 1)
 	}
-	var exit *exec.ExitError
-	if err := <-ended; !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("the server ended otherwise than by SIGKILL: %v\n%s", err, output.String())
+	if err := <-ended; !killed(err) {
+		t.Fatalf("the server ended otherwise than by SIGKILL: %v\n%s", err, output)
 	}
 	recorded := state(t, ann, "sub")
 	before := ids(t, kind, rc, smtp, address, noted)
@@ -190,6 +202,33 @@ func testCrash(t *testing.T, smtp *pgtest.SMTPServer, kind, step string, times i
 	}
 	if step == "read" && len(before) != 0 && times == 1 {
 		t.Errorf("%v came before anything could", before)
+	}
+}
+
+// TestDigestAfterCrash kills a server when a digest was sent and is not recorded: the next one sends the same once more, by the same
+// Message-ID. What came meanwhile gets its own.
+func TestDigestAfterCrash(t *testing.T) {
+	t.Parallel()
+	smtp := pgtest.StartSMTP(t, pgtest.SMTPOptions{})
+	db := pgtest.DB(t)
+	ann := db.Conn(pgtest.Ann)
+	c := crash{Database: db.URL("tinydev_server"), Step: "sent", Time: 1, SMTP: smtp.URL(), Command: "/bin/true"}
+	run(t, ann, "select tinydev.create_subscription('mail', 'email', 'ann@example.org', types => array['test.*'], digest_seconds => 1)")
+	emit(t, ann, `"Ann".v`, 1, 5)
+	ended, output := c.run(t)
+	if err := <-ended; !killed(err) {
+		t.Fatalf("the server ended otherwise than by SIGKILL: %v\n%s", err, output)
+	}
+	if got := state(t, ann, "mail"); got != "pending 5" {
+		t.Errorf("after the crash there are %s", got)
+	}
+	c.Step = ""
+	c.start(t)
+	pgtest.Eventually(t, 20*time.Second, "the digest is delivered", func() bool { return state(t, ann, "mail") == "delivered 5" })
+	emit(t, ann, `"Ann".v`, 6, 2)
+	pgtest.Eventually(t, 20*time.Second, "the next digest is delivered", func() bool { return state(t, ann, "mail") == "delivered 7" })
+	if got := ids(t, "email", nil, smtp, "ann@example.org", ""); !slices.Equal(got, []int64{1, 1, 2}) {
+		t.Errorf("messages by their ids: %v", got)
 	}
 }
 

@@ -1,7 +1,6 @@
 package deliver_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,7 +138,14 @@ func quoted(user string) string {
 
 var modelUsers = []string{pgtest.Ann, pgtest.Bob, pgtest.Eve}
 
-// TestModel does at random what may happen to deliveries, and holds them to their promise.
+// TestModel does at random what may happen to deliveries, and holds them to their promise:
+//   - Each committed event that fits a subscription, by each filter that it has had since, is accepted at least once.
+//   - What fits none of them comes only in the moment in which a filter is replaced; what was rolled back, or may not be seen, never.
+//   - Of one subject an event is accepted for the first time when all before it were, or were given up; but for what only a filter lets
+//     through that has just come into force.
+//   - What is written down agrees with what came. In the calm, where nobody is killed, cut off, or slower than the time-out, nothing
+//     comes twice that nobody asked for twice, and a healthy target waits for nothing.
+//   - In the end no cursor is behind, nothing waits, and nobody holds a lease.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	for _, profile := range []string{"calm", "storm"} {
@@ -194,18 +198,6 @@ func (m *model) one() *target { return m.targets[1+m.random.IntN(len(m.targets)-
 func (m *model) errorf(format string, args ...any) {
 	m.failures.Add(1)
 	m.t.Errorf(format, args...)
-}
-
-// story tells of an event at a target.
-func (m *model) story(s *target, e *modelEvent) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "event %d at %d, %s %s k %d, committed at %v with filter %d", e.n, e.position, e.typ, e.subject, e.k, e.committed.Sub(m.began).Round(time.Millisecond), e.versions[s])
-	for _, a := range s.arrivals {
-		if a.n == e.n {
-			fmt.Fprintf(&b, "; attempt %d at %v, accepted %v", a.attempt, a.at.Sub(m.began).Round(time.Millisecond), a.accepted)
-		}
-	}
-	return b.String()
 }
 
 // note keeps what is done with a subscription, for when it went wrong.
@@ -404,24 +396,6 @@ func (m *model) resume() {
 	s := m.one()
 	run(m.t, m.conns[s.owner], "select tinydev.alter_subscription($1, active => true)", s.name)
 	m.note(s, "resumed")
-}
-
-// gaveUp gives the positions that were dead at some time: what came behind them need not wait for them.
-func (m *model) gaveUp(s *target) map[int64]bool {
-	rows, err := m.super.Query(context.Background(), `
-select distinct delivery_id from tinydev.attempt where owner = $1 and subscription = $2 and not delivered and next_attempt_at is null`, s.owner, s.name)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	given := map[int64]bool{}
-	for _, position := range list {
-		given[position] = true
-	}
-	return given
 }
 
 func (m *model) redeliver() {
@@ -659,11 +633,6 @@ func (m *model) dump() {
 	if !m.t.Failed() {
 		return
 	}
-	if os.Getenv("MODEL_DUMP") != "" {
-		var b bytes.Buffer
-		_ = pprof.Lookup("goroutine").WriteTo(&b, 1)
-		os.WriteFile(fmt.Sprintf("%s-%d", os.Getenv("MODEL_DUMP"), time.Now().UnixNano()), b.Bytes(), 0o644)
-	}
 	rows, err := m.super.Query(context.Background(), `
 select format('%s of %s: active %s, %s behind, held by %s, %s', s.name, s.owner, s.active, s.behind, s.server,
          (select jsonb_object_agg(d.state, d.n) from (select d.state, count(*) n from tinydev.delivery d where d.subscription_id = s.subscription_id group by 1) d))
@@ -675,172 +644,5 @@ select format('%s of %s: active %s, %s behind, held by %s, %s', s.name, s.owner,
 	}
 	if err != nil {
 		m.t.Log(err)
-	}
-}
-
-// judge compares what came with what was promised.
-func (m *model) judge() {
-	rows, err := m.super.Query(context.Background(), `select position, (data ->> 'n')::int from tinydev_impl.event where type like 'test.%'`)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	byNumber, byPosition := map[int]*modelEvent{}, map[int64]*modelEvent{}
-	for _, e := range m.events {
-		byNumber[e.n] = e
-	}
-	var position int64
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&position, &n}, func() error {
-		if e := byNumber[n]; e != nil {
-			e.position, byPosition[position] = position, e
-		} else {
-			m.errorf("event %d is in the log and was rolled back", n)
-		}
-		return nil
-	}); err != nil {
-		m.t.Fatal(err)
-	}
-	slices.SortFunc(m.events, func(a, b *modelEvent) int { return int(a.position - b.position) })
-	for _, s := range m.targets {
-		m.judgeTarget(s, byPosition)
-	}
-}
-
-// sees reports whether a user sees an event.
-func (m *model) sees(user string, e *modelEvent) bool {
-	return e.owner == user || user == pgtest.Bob && e.subject == `"Ann".shared`
-}
-
-func (m *model) judgeTarget(s *target, byPosition map[int64]*modelEvent) {
-	before := m.failures.Load()
-	defer func() {
-		if m.failures.Load() > before {
-			m.t.Logf("%s:\n%s", s.name, strings.Join(s.history, "\n"))
-		}
-	}()
-	must, may, ordered := map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
-	for _, e := range m.events {
-		if !m.sees(s.owner, e) || e.position <= s.from {
-			continue
-		}
-		since, was := e.versions[s]
-		var fits []bool
-		for _, f := range s.filters[since:] {
-			fits = append(fits, f.fits(e))
-		}
-		must[e.position] = was && e.position > s.born && !slices.Contains(fits, false)
-		may[e.position] = slices.Contains(fits, true)
-		ordered[e.position] = must[e.position]
-		// A filter that was just replaced has its last moment, until the server has learnt of it. What only the new one lets through comes,
-		// but perhaps after what came later.
-		for i := since; i > 0 && e.committed.Sub(s.changes[i]) < modelMoment; i-- {
-			fits := s.filters[i-1].fits(e)
-			may[e.position] = may[e.position] || fits
-			ordered[e.position] = ordered[e.position] && fits
-		}
-	}
-	accepted := map[int64]int{} // by position
-	requests := map[int64]int{}
-	var order []int64 // of first acceptances
-	var slowest time.Duration
-	for _, a := range s.arrivals {
-		e := byPosition[a.position]
-		if e == nil || e.n != a.n {
-			m.errorf("%s got event %d at %d, which is none: %+v", s.name, a.n, a.position, e)
-			continue
-		}
-		if !may[a.position] {
-			m.errorf("%s got event %d at %d, which it should not: %s", s.name, a.n, a.position, m.story(s, e))
-			continue
-		}
-		requests[a.position]++
-		slowest = max(slowest, a.at.Sub(e.committed))
-		if !a.accepted {
-			continue
-		}
-		if accepted[a.position]++; accepted[a.position] == 1 {
-			order = append(order, a.position)
-		}
-	}
-	for position, owed := range must {
-		if owed && accepted[position] == 0 {
-			m.errorf("%s never got %s", s.name, m.story(s, byPosition[position]))
-		}
-	}
-	m.judgeOrder(s, order, ordered, byPosition)
-	m.judgeCounts(s, accepted, requests, byPosition)
-	if m.calm && !s.repeated {
-		for position, n := range accepted {
-			if n != 1 {
-				m.errorf("%s accepted the event at %d %d times, and nothing went wrong", s.name, position, n)
-			}
-		}
-	}
-	if m.calm && s.untouched {
-		m.t.Logf("the healthy target got each of %d events within %v", len(order), slowest.Round(time.Millisecond))
-		if slowest > 3*time.Second {
-			m.errorf("a healthy target waited %v for an event while others were in trouble", slowest)
-		}
-	}
-}
-
-// judgeOrder holds that of each subject an event is accepted for the first time when all before it were accepted or given up.
-func (m *model) judgeOrder(s *target, order []int64, ordered map[int64]bool, byPosition map[int64]*modelEvent) {
-	gaveUp, subjects := m.gaveUp(s), map[string][]int64{} // what is owed of each, in order
-	for _, e := range m.events {
-		if ordered[e.position] && !gaveUp[e.position] {
-			subjects[e.subject] = append(subjects[e.subject], e.position)
-		}
-	}
-	for _, position := range order {
-		if !ordered[position] {
-			continue
-		}
-		owed := subjects[byPosition[position].subject]
-		if len(owed) > 0 && owed[0] < position {
-			m.errorf("%s got %s\nbefore %s", s.name, m.story(s, byPosition[position]), m.story(s, byPosition[owed[0]]))
-		}
-		if i := slices.Index(owed, position); i >= 0 {
-			subjects[byPosition[position].subject] = slices.Delete(owed, i, i+1)
-		}
-	}
-}
-
-// judgeCounts compares with what is written down.
-func (m *model) judgeCounts(s *target, accepted, requests map[int64]int, byPosition map[int64]*modelEvent) {
-	rows, err := m.super.Query(context.Background(), `
-select d.delivery_id, d.state, (select count(*)::int from tinydev.attempt a where a.subscription_id = d.subscription_id and a.delivery_id = d.delivery_id),
-       (select count(*) filter (where a.delivered)::int from tinydev.attempt a where a.subscription_id = d.subscription_id and a.delivery_id = d.delivery_id)
-  from tinydev.delivery d where d.owner = $1 and d.subscription = $2`, s.owner, s.name)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	var position int64
-	var state string
-	var attempts, deliveries int
-	recorded := map[int64]bool{}
-	if _, err := pgx.ForEachRow(rows, []any{&position, &state, &attempts, &deliveries}, func() error {
-		recorded[position] = true
-		if accepted[position] == 0 {
-			m.errorf("%s: delivery %d is %s and the target accepted nothing", s.name, position, state)
-		}
-		if attempts > requests[position] || deliveries > accepted[position] {
-			m.errorf("%s: delivery %d has %d attempts, of which %d delivered; there were %d and %d", s.name, position, attempts, deliveries, requests[position], accepted[position])
-		}
-		if m.calm && !s.replayed && (attempts != min(requests[position], 50) || deliveries != accepted[position] && requests[position] <= 50) {
-			m.errorf("%s: delivery %d has %d attempts, of which %d delivered, and there were %d and %d", s.name, position, attempts, deliveries, requests[position], accepted[position])
-		}
-		return nil
-	}); err != nil {
-		m.t.Fatal(err)
-	}
-	for position := range accepted {
-		if !recorded[position] {
-			e := byPosition[position]
-			// Where the server died with the record, or another round began, it may be found not to fit any more.
-			if m.calm && !s.replayed || len(s.filters) == 1 {
-				m.errorf("%s accepted %s, and there is no delivery", s.name, m.story(s, e))
-			}
-		}
 	}
 }

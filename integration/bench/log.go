@@ -95,7 +95,12 @@ update tinydev_impl.head set position = position + $2`, subscription, min(left, 
 			return fmt.Errorf("fill the log: %w", err)
 		}
 	}
-	return simple(ctx, super, "vacuum analyze tinydev_impl.event; vacuum analyze tinydev_impl.delivery; checkpoint")
+	for _, sql := range []string{"vacuum analyze tinydev_impl.event", "vacuum analyze tinydev_impl.delivery", "checkpoint"} {
+		if err := simple(ctx, super, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readPages measures each page.

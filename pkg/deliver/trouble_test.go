@@ -421,3 +421,39 @@ func TestNoGoroutineStays(t *testing.T) { // not parallel: others' goroutines wo
 	ignored := []goleak.Option{known, goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead")} // of the targets
 	goleak.VerifyNone(t, ignored...)
 }
+
+// TestRearmReplayed holds that what is told once is chosen from the log alone: after a replay, by another server, and read in pieces.
+func TestRearmReplayed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	ann := db.Conn(pgtest.Ann)
+	once, every := newReceiver(t), newReceiver(t)
+	e := startEngine(t, db, nil)
+	hook(t, ann, "once", once.URL, ", condition => '$.n > 10', rearm => 'once'")
+	hook(t, ann, "every", every.URL, ", condition => '$.n > 10', rearm => 'every', rearm_seconds => 31536000")
+	for i, n := range []int{11, 12, 1, 13, 14, 15, 2, 3, 16, 17} {
+		emit(t, ann, `"Ann".v`, n, 1)
+		if i == 4 {
+			e.stop()
+			e = startEngine(t, db, nil)
+		}
+	}
+	emit(t, ann, `"Ann".w`, 100, 1) // the last one, once each round
+	var want []int
+	for round := range 3 {
+		want = append(want, 11, 13, 16)
+		for name, rc := range map[string]*receiver{"once": once, "every": every} {
+			pgtest.Eventually(t, 20*time.Second, "the round is over", func() bool {
+				return state(t, ann, name) == "delivered 4" && len(rc.numbers()) == 4*(round+1)
+			})
+			if got := slices.DeleteFunc(rc.numbers(), func(n int) bool { return n == 100 }); !slices.Equal(got, want) {
+				t.Errorf("%s was told %v, want %v", name, got, want)
+			}
+			run(t, ann, "select tinydev.replay($1, 0)", name)
+		}
+		if round == 0 {
+			e.stop()
+			e = startEngine(t, db, nil)
+		}
+	}
+}

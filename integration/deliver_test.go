@@ -200,11 +200,11 @@ func (db *sharedDatabase) startLoad() *load {
 				}
 			}
 			// Whether a commit whose answer was lost came about is found out by the log.
-			at := time.Now()
 			_, err = conn.Exec(ctx, `select tinydev.record_event('test.happened', null, 'ann.v' || i % 5, jsonb_build_object('n', i)) from generate_series($1::int, $2::int) i`, n+1, n+10)
 			if err != nil {
 				conn.Close(ctx)
 			}
+			at := time.Now()
 			l.mu.Lock()
 			for i := n + 1; i <= n+10; i++ {
 				l.written[i] = at

@@ -92,7 +92,6 @@ type target struct {
 
 	mu       sync.Mutex
 	mood     string
-	until    int // of a random mood: percent that go well
 	arrivals []arrival
 }
 

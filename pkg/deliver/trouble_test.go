@@ -135,7 +135,8 @@ func TestStopsWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)
 	p := newProxy(t, db)
-	e := startEngineAt(t, p.URL, nil)
+	short := func(o *deliver.Options) { o.Lease(1500 * time.Millisecond) }
+	e := startEngineAt(t, p.URL, short)
 	ann := db.Conn(pgtest.Ann)
 	var came atomic.Int32
 	block := make(chan struct{})
@@ -152,7 +153,7 @@ func TestStopsWithoutDatabase(t *testing.T) {
 		t.Errorf("the stop took %v", took)
 	}
 	p.heal()
-	startEngineAt(t, p.URL, nil)
+	startEngineAt(t, p.URL, short)
 	pgtest.Eventually(t, 30*time.Second, "it is sent again", func() bool { return state(t, ann, "hook") == "delivered 1" })
 }
 

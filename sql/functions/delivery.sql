@@ -1,10 +1,23 @@
-create or replace view tinydev.delivery with (security_barrier) as
+-- runs as: installer
+do $$
+begin
+  if not exists (select from pg_catalog.pg_policy where polrelid = 'tinydev_impl.delivery'::pg_catalog.regclass and polname = 'delivery_visible') then
+    create policy subscription_visible on tinydev_impl.subscription for select to tinydev_reader
+      using (role_name = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member'));
+    create policy delivery_visible on tinydev_impl.delivery for select to tinydev_reader
+      using (subscription_id = any (array(select s.subscription_id from tinydev_impl.subscription s)));
+  end if;
+end $$;
+
+-- No security barrier, as with tinydev.event, so that a page of it reads no more than that page.
+create or replace view tinydev.delivery as
 select s.role_name as owner, s.name as subscription, d.position as delivery_id, d.type, d.subject, d.state, d.attempt_count, d.next_attempt_at,
        d.last_attempt_at, d.status_code, d.latency_ms, d.error, d.response, s.subscription_id
   from tinydev_impl.subscription s
-  join tinydev_impl.delivery d on d.subscription_id = s.subscription_id
- where s.role_name = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member');
+  join tinydev_impl.delivery d on d.subscription_id = s.subscription_id;
 
+alter view tinydev.delivery owner to tinydev_reader;
+comment on role tinydev_reader is 'Owns just the views tinydev.event and tinydev.delivery, so that row security holds in them; nobody logs in as it.';
 grant select on tinydev.delivery to tinydev_user;
 
 comment on view tinydev.delivery is
@@ -18,21 +31,3 @@ comment on column tinydev.delivery.status_code     is 'of the last attempt: of H
 comment on column tinydev.delivery.latency_ms      is 'how long the last attempt took';
 comment on column tinydev.delivery.error           is 'why the last attempt failed';
 comment on column tinydev.delivery.response        is 'beginning of what the target answered';
-
-create or replace view tinydev.attempt with (security_barrier) as
-select s.role_name as owner, s.name as subscription, d.position as delivery_id, a.n::integer as attempt, (a.attempt ->> 'at')::timestamptz as attempted_at,
-       (a.attempt ->> 'delivered')::boolean as delivered, (a.attempt ->> 'status_code')::integer as status_code, (a.attempt ->> 'latency_ms')::integer as latency_ms,
-       a.attempt ->> 'error' as error, a.attempt ->> 'response' as response, (a.attempt ->> 'next_attempt_at')::timestamptz as next_attempt_at, s.subscription_id
-  from tinydev_impl.subscription s
-  join tinydev_impl.delivery d on d.subscription_id = s.subscription_id
-  cross join lateral pg_catalog.jsonb_array_elements(d.attempts || coalesce(tinydev_lib.last_attempt(d), '[]')) with ordinality a(attempt, n)
- where s.role_name = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member');
-
-grant select on tinydev.attempt to tinydev_user;
-
-comment on view tinydev.attempt is
-$$Each attempt to deliver, the last 50 of a delivery, in order: yours, for administrators everybody's.$$;
-comment on column tinydev.attempt.delivery_id     is 'position of the event';
-comment on column tinydev.attempt.attempt         is 'which of the attempts that are kept';
-comment on column tinydev.attempt.latency_ms      is 'how long it took';
-comment on column tinydev.attempt.next_attempt_at is 'when the next one was to be made';

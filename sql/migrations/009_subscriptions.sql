@@ -83,6 +83,9 @@ create table tinydev_impl.delivery (
 ) partition by range (position);
 create index delivery_open on tinydev_impl.delivery (subscription_id, lane, position) where state in ('pending', 'failing');
 create index delivery_dead on tinydev_impl.delivery (subscription_id, position) where state = 'dead';
+alter table tinydev_impl.subscription enable row level security;
+alter table tinydev_impl.delivery enable row level security;
+grant select on tinydev_impl.subscription, tinydev_impl.delivery to tinydev_reader;
 
 do $$
 declare

@@ -1,0 +1,5 @@
+set local role tinydev_owner;
+
+reset role;
+
+---- create above / drop below ----

@@ -31,8 +31,9 @@ type EmailOptions struct {
 // Email is the kind of subscriptions whose target is one or more e-mail addresses, separated by commas; see CheckEmailOptions for its
 // options. Each recipient gets a message of its own, which no other address shows in.
 //
-// An attempt is delivered when the server took the messages to all recipients. When it refused some, the next attempt leaves out those
-// that it took, as far as this process remembers them (some 5,000 messages). So nobody misses a message, but somebody may get one twice:
+// An attempt is delivered when the server took the messages to all recipients but those whom it refused for good (5xx to RCPT), of whom
+// the outcome's Error tells; refused all, it failed. After other failures the next attempt leaves out those whose message the server
+// took, as far as this process remembers them (some 5,000 messages). So nobody misses a message, but somebody may get one twice:
 // when the server took it and the connection ended before it could say so, or when another process goes on after this one. Such a
 // message has the same Message-ID as the first, which is made of the installation, the subscription, the positions of the events and
 // the recipient, and mail programs that look at it show one; so has what is replayed. Whether it arrives where the server passes it
@@ -95,7 +96,8 @@ func recipients(target string) ([]string, error) {
 	return list, nil
 }
 
-// Send implements Kind. StatusCode is SMTP's, of the first recipient that was refused, else of the last message that was taken.
+// Send implements Kind. StatusCode is SMTP's: where it failed of the first recipient that is tried again, else of the last message that
+// was taken.
 func (e *Email) Send(ctx context.Context, s Subscription, events []Event) Outcome {
 	to, err := recipients(s.Target)
 	if err != nil {
@@ -110,7 +112,8 @@ func (e *Email) Send(ctx context.Context, s Subscription, events []Event) Outcom
 	to = append(to[first:], to[:first]...)
 
 	outcome := Outcome{State: Delivered, StatusCode: 250}
-	var failures, ids []string
+	var failures, refusals, ids []string
+	var refused Outcome // of the first one who is refused for good
 	for i, address := range to {
 		id := letter.messageID(address)
 		ids = append(ids, id)
@@ -129,6 +132,12 @@ func (e *Email) Send(ctx context.Context, s Subscription, events []Event) Outcom
 		if reached {
 			words = address + ": " + words
 		}
+		if isRefusal(err) && code != 0 {
+			if refusals = append(refusals, words); len(refusals) == 1 {
+				refused = Outcome{State: Failed, StatusCode: code, Response: answer}
+			}
+			continue
+		}
 		if failures = append(failures, words); len(failures) == 1 {
 			outcome = Outcome{State: Failed, StatusCode: code, Response: answer}
 		}
@@ -137,12 +146,21 @@ func (e *Email) Send(ctx context.Context, s Subscription, events []Event) Outcom
 			break
 		}
 	}
+	if len(refusals) == len(to) {
+		outcome = refused
+	}
 	if outcome.State == Delivered {
 		e.taken.forget(ids)
 	}
-	outcome.Error = shorten(strings.Join(failures, "; "), ResponseBytes)
+	outcome.Error = shorten(strings.Join(append(failures, refusals...), "; "), ResponseBytes)
 	outcome.Response = shorten(clean(outcome.Response), ResponseBytes)
 	return outcome
+}
+
+// isRefusal tells an answer by which a server takes nothing for this recipient, now or later, whatever becomes of the others.
+func isRefusal(err error) bool {
+	var refused *recipientRefused
+	return errors.As(err, &refused) && refused.reply.Code/100 == 5
 }
 
 // post sends a letter to one recipient. answer is what the server said; reached tells that it was about this recipient.

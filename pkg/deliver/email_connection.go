@@ -119,6 +119,9 @@ func (c *connection) send(from, to string, text []byte) (string, error) {
 		return "", err
 	}
 	if err := c.client.Rcpt("<" + to + ">"); err != nil {
+		if reply := new(textproto.Error); errors.As(err, &reply) {
+			return "", &recipientRefused{reply}
+		}
 		return "", err
 	}
 	w, err := c.client.Data()
@@ -136,6 +139,13 @@ func (c *connection) send(from, to string, text []byte) (string, error) {
 	}
 	return "", nil
 }
+
+// recipientRefused is the server's answer to RCPT.
+type recipientRefused struct{ reply *textproto.Error }
+
+func (r *recipientRefused) Error() string { return r.reply.Error() }
+
+func (r *recipientRefused) Unwrap() error { return r.reply }
 
 // release keeps a connection for the next message, unless err leaves unclear where it stands.
 func (e *Email) release(c *connection, err error) {

@@ -26,6 +26,7 @@ type occurrence struct {
 	Data      map[string]any // texts, int64, float64, bool, nil, and lists and maps of these; without attached
 	Attached  *table         // nil for nothing
 	What      string         // ann.bdays_today was refreshed
+	Recovery  string         // what there is to say when trouble is over; empty else
 	Error     string         // of a failure; may have several lines
 	Link      string         // the page about the subject; empty for none
 	Facts     []fact
@@ -63,6 +64,11 @@ var happened = map[string]string{
 	"subscription.events_lost": "lost events", "delivery.dead_lettered": "gave up on an event",
 }
 
+// recovered says of each type that ends trouble what that means for its subject.
+var recovered = map[string]string{
+	"view.refreshed": "works again", "table.loaded": "can be loaded again", "view.fresh": "is fresh again", "table.fresh": "is fresh again", "subscription.resumed": "delivers again",
+}
+
 // readEvents reads CloudEvents. source names the installation; pages is the address to link to, empty for no links.
 func readEvents(pages string, events []Event) (list []occurrence, source string, err error) {
 	for _, event := range events {
@@ -84,6 +90,13 @@ func readEvents(pages string, events []Event) (list []occurrence, source string,
 		o.What = o.Subject + " " + happened[o.Type]
 		if happened[o.Type] == "" {
 			o.What = o.Subject + ": " + o.Type
+		}
+		if event.Recovers && recovered[o.Type] != "" {
+			o.What = o.Subject + " " + recovered[o.Type]
+			o.Recovery = "The trouble that you were told of is over."
+			if words := happened[o.Type]; words != "" && words != recovered[o.Type] {
+				o.Recovery = "The trouble that you were told of is over: it " + words + "."
+			}
 		}
 		kind, verb, _ := strings.Cut(o.Type, ".")
 		if pages != "" && (kind == "view" || kind == "table") && verb != "dropped" {

@@ -184,6 +184,19 @@ func TestEmailMessage(t *testing.T) {
 		}
 	})
 
+	t.Run("a recovery", func(t *testing.T) {
+		recovery := mailEvent(50, "view.refreshed", "ann.works", mailRefreshed)
+		recovery.Recovers = true
+		sendMail(t, e, mailSubscription("recovered@example.org", ""), recovery)
+		m := findMail(t, s, "recovered@example.org")
+		if m.subject != "ann.works works again" {
+			t.Error(m.subject)
+		}
+		for _, text := range []string{m.plain, m.html} {
+			mailContains(t, "the message", text, "ann.works works again", "The trouble that you were told of is over: it was refreshed.", "Rows")
+		}
+	})
+
 	t.Run("a digest", func(t *testing.T) {
 		sendMail(t, e, mailSubscription("dee@example.org", ""), mailEvent(50, "view.refreshed", "ann.bdays", mailRefreshed),
 			mailEvent(51, "view.failed", "ann.bdays", `{"sqlstate":"22012","message":"division by zero"}`), mailEvent(52, "table.loaded", "ann.friends", `{"upload_id":7,"rows":4,"source":"friends.csv"}`))
@@ -442,11 +455,22 @@ func TestEmailRefusals(t *testing.T) {
 	s.Behave(pgtest.SMTPBehaviour{Refuse: map[string]string{"ann@example.org": "550 5.1.1 no such user", "cat@example.org": "452 4.2.2 mailbox full"}})
 	const target = "ann@example.org, bob@example.org, cat@example.org, BOB@example.org"
 	o := attempt(1, target)
-	if o.State != deliver.Failed || o.StatusCode != 550 || o.Error != "ann@example.org: 550 5.1.1 no such user; cat@example.org: 452 4.2.2 mailbox full" || o.Response != "5.1.1 no such user" {
+	if o.State != deliver.Failed || o.StatusCode != 452 || o.Error != "cat@example.org: 452 4.2.2 mailbox full; ann@example.org: 550 5.1.1 no such user" || o.Response != "4.2.2 mailbox full" {
 		t.Errorf("%+v", o)
 	}
 	o = attempt(2, target)
 	if o.State != deliver.Failed || o.StatusCode != 452 || !strings.Contains(o.Error, "cat@example.org: 452") || strings.Contains(o.Error, "bob") {
+		t.Errorf("%+v", o)
+	}
+	// Who is refused for good keeps the next event from nobody.
+	s.Behave(pgtest.SMTPBehaviour{Refuse: map[string]string{"eve@example.org": "550 5.1.1 no such user"}})
+	for _, target := range []string{"eve@example.org, fay@example.org", "fay@example.org, eve@example.org"} {
+		before := len(s.Messages())
+		if o = attempt(1, target); o.State != deliver.Delivered || o.StatusCode != 250 || o.Error != "eve@example.org: 550 5.1.1 no such user" || len(s.Messages()) != before+1 {
+			t.Errorf("%+v %d", o, len(s.Messages()))
+		}
+	}
+	if o = attempt(1, "eve@example.org"); o.State != deliver.Failed || o.StatusCode != 550 {
 		t.Errorf("%+v", o)
 	}
 	s.Behave(pgtest.SMTPBehaviour{})
@@ -458,11 +482,11 @@ func TestEmailRefusals(t *testing.T) {
 			t.Errorf("to %v by connection %d", m.To, m.Connection)
 		}
 	}
-	if all := s.Messages(); len(all) != 3 || all[0].To[0] != "bob@example.org" {
+	if all := s.Messages(); len(all) != 5 || all[0].To[0] != "bob@example.org" {
 		t.Errorf("bob got more than one: %d", len(all))
 	}
 	// Once all have it, the same event again is a replay.
-	if o = attempt(1, target); o.State != deliver.Delivered || len(s.Messages()) != 6 {
+	if o = attempt(1, target); o.State != deliver.Delivered || len(s.Messages()) != 8 {
 		t.Errorf("%+v %d", o, len(s.Messages()))
 	}
 

@@ -33,6 +33,7 @@ type Event struct {
 	Position int64
 	Type     string // without the prefix "tinydev."
 	Subject  string // workspace.name
+	Recovers bool   // it is sent since the trouble is over that the subscription was told of
 	Attempt  int    // 1 for the first
 	JSON     []byte // CloudEvents 1.0; with what the subscription attaches in data.attached
 }

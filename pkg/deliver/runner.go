@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,8 @@ type definition struct {
 	AttachRows     int             `json:"attach_rows"`
 	IsChosen       bool            `json:"is_chosen"` // PostgreSQL chooses among the events that fit
 	Options        json.RawMessage `json:"options"`
-	Subject        string          `json:"subject"` // of events about it
+	Subject        string          `json:"subject"`    // of events about it
+	Recoveries     []string        `json:"recoveries"` // types that are sent only to tell the end of trouble
 	IsDigest       bool            `json:"is_digest"`
 	TimeoutSeconds int             `json:"timeout_seconds"`
 	LinkSecret     string          `json:"link_secret"`
@@ -362,7 +364,7 @@ func (r *runner) take(first *relay.Event, more <-chan *relay.Event) error {
 		if r.def.IsDigest {
 			name = ""
 		}
-		p := &pending{event: Event{Position: e.Position, Type: e.Type, Subject: e.Subject, Attempt: 1, JSON: e.JSON}, lane: r.lane(name), readAt: now}
+		p := &pending{event: Event{Position: e.Position, Type: e.Type, Subject: e.Subject, Recovers: slices.Contains(r.def.Recoveries, e.Type), Attempt: 1, JSON: e.JSON}, lane: r.lane(name), readAt: now}
 		r.ahead = append(r.ahead, p)
 		r.d.step("read", r.def.Name)
 		if p.lane.open || r.def.IsDigest {
@@ -488,6 +490,7 @@ func (r *runner) takeDue() error {
 			return fmt.Errorf("read what is due: %w", err)
 		}
 		p.event.Attempt++
+		p.event.Recovers = slices.Contains(r.def.Recoveries, p.event.Type)
 		// After a replay it may be read from the log too.
 		r.def.ReadPosition = max(r.def.ReadPosition, p.event.Position)
 		p.lane = r.lane(name)

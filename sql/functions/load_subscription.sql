@@ -35,6 +35,8 @@ begin
        (2, case when v_subscription.old_secret_until > clock_timestamp() then v_subscription.old_secret end)) x(n, secret) where x.secret is not null),
     'secrets_until', case when v_subscription.old_secret_until > clock_timestamp() then v_subscription.old_secret_until end,
     'round', v_subscription.round, 'version', v_subscription.version, 'position', v_subscription.cursor_position, 'read_position', v_subscription.read_position,
+    'recoveries', (select coalesce(jsonb_agg(distinct tinydev_lib.recovery_of(t)), '[]') from unnest(tinydev_lib.trouble_types()) t
+                    where v_subscription.rearm <> 'each' and (v_subscription.types is null or t like any (tinydev_lib.globs(v_subscription.types)))),
     'open_lanes', (select coalesce(jsonb_agg(distinct d.lane), '[]') from tinydev_impl.delivery d
                     where d.subscription_id = p_subscription_id and d.state in ('pending', 'failing')),
     'open_count', (select count(*) from tinydev_impl.delivery d where d.subscription_id = p_subscription_id and d.state in ('pending', 'failing')));

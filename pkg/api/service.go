@@ -111,6 +111,7 @@ func New(o Options) (*Service, error) {
 	s.eventRoutes()
 	s.subscriptionRoutes()
 	s.triggerRoutes()
+	s.lineageRoutes()
 	s.auditRoutes()
 	s.sharingRoutes()
 	s.userRoutes()

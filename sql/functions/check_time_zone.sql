@@ -34,7 +34,7 @@ begin
       jsonb_build_object('time_zone', left(v_zone, 60)));
   end if;
 
-  if upper(v_zone) not in ('UTC', 'GMT', 'UCT', 'Z', 'ZULU')
+  if v_zone not like '%/%' and upper(v_zone) not in ('UTC', 'GMT', 'UCT', 'Z', 'ZULU')
      and exists (select from pg_catalog.pg_timezone_abbrevs a where a.abbrev = upper(v_zone)) then
     perform tinydev_lib.fault(422, 'time_zone_unknown',
       format('"%s" is an abbreviation of a fixed offset, not a time zone', v_zone),

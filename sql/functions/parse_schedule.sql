@@ -7,13 +7,17 @@ as $$
 declare
   c_blank constant text := E' \t\n\r\f\x0b';
   c_names constant text[] := array['minute', 'hour', 'day of the month', 'month', 'day of the week'];
+  c_low   constant integer[] := array[0, 0, 1, 1, 0];
+  c_high  constant integer[] := array[59, 23, 31, 12, 7];
   v_text       text := btrim(schedule, c_blank);
   v_version    integer[];
   v_match      text[];
   v_rest       text;
   v_tokens     text[] := '{}';
+  v_token      text;
+  v_number     integer;
   v_field      jsonb;
-  v_fields     jsonb[] := '{}';
+  v_values     integer[];
   v_minutes    integer[];
   v_hours      integer[];
   v_days       integer[];
@@ -38,7 +42,9 @@ begin
     v_version := array[1, 6];  -- without pg_cron the newest grammar counts
   end if;
 
-  v_match := regexp_match(lower(v_text collate "C"), E'^([+]?[0-9]+)[ \t\n\x0b\f\r]*seconds?$');
+  if v_text ~* 's$|d$' then
+    v_match := regexp_match(lower(v_text collate "C"), E'^([+]?[0-9]+)[ \t\n\x0b\f\r]*seconds?$');
+  end if;
   if v_match is not null then
     if v_match[1] !~ '^[+]?0*([1-9]|[1-5][0-9])$' then
       perform tinydev_lib.fault(422, 'schedule_invalid',
@@ -115,7 +121,18 @@ begin
     end if;
 
     for i in 1..5 loop
-      if i = 3 and v_tokens[i] = '$' then
+      v_token := v_tokens[i];
+      v_number := case when v_token ~ '^[0-9]{1,2}$' then v_token::integer end;
+      if v_token = '*' then
+        v_values := case i  -- written out: this is what most fields are
+          when 1 then '{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59}'::integer[]
+          when 2 then '{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23}'::integer[]
+          when 3 then '{1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31}'::integer[]
+          when 4 then '{1,2,3,4,5,6,7,8,9,10,11,12}'::integer[]
+          else '{0,1,2,3,4,5,6}'::integer[] end;
+      elsif v_number between c_low[i] and c_high[i] then
+        v_values := array[v_number];
+      elsif i = 3 and v_token = '$' then
         if v_version < array[1, 6] then
           perform tinydev_lib.fault(422, 'schedule_invalid',
             format('$, the last day of the month, needs pg_cron 1.6; this is %s', array_to_string(v_version, '.')),
@@ -123,22 +140,29 @@ begin
             jsonb_build_object('field', c_names[i], 'value', '$'));
         end if;
         v_last_day := true;
-        v_fields[i] := '{"values": []}';
+        v_values := '{}';
       else
-        v_fields[i] := tinydev_lib.parse_schedule_field(v_tokens[i], c_names[i],
-          (array[0, 0, 1, 1, 0])[i], (array[59, 23, 31, 12, 7])[i],
+        v_field := tinydev_lib.parse_schedule_field(v_token, c_names[i], c_low[i], c_high[i],
           case i
             when 4 then array['jan','feb','mar','apr','may','jun','jul','aug','sep','oct','nov','dec']
             when 5 then array['sun','mon','tue','wed','thu','fri','sat']
           end, v_version);
-        v_warnings := v_warnings || array(select jsonb_array_elements_text(v_fields[i] -> 'warnings'));
+        v_values := translate(v_field ->> 'values', '[]', '{}')::integer[];
+        if v_field -> 'warnings' <> '[]' then
+          v_warnings := v_warnings || array(select jsonb_array_elements_text(v_field -> 'warnings'));
+        end if;
       end if;
+      case i
+        when 1 then v_minutes := v_values;
+        when 2 then v_hours := v_values;
+        when 3 then v_days := v_values;
+        when 4 then v_months := v_values;
+        else v_weekdays := v_values;
+      end case;
     end loop;
-    v_minutes := array(select jsonb_array_elements_text(v_fields[1] -> 'values')::integer);
-    v_hours := array(select jsonb_array_elements_text(v_fields[2] -> 'values')::integer);
-    v_days := array(select jsonb_array_elements_text(v_fields[3] -> 'values')::integer);
-    v_months := array(select jsonb_array_elements_text(v_fields[4] -> 'values')::integer);
-    v_weekdays := array(select distinct w::integer % 7 from jsonb_array_elements_text(v_fields[5] -> 'values') w order by 1);
+    if v_weekdays[cardinality(v_weekdays)] = 7 then
+      v_weekdays := array(select distinct w % 7 from unnest(v_weekdays) w order by 1);
+    end if;
     v_either_day := v_tokens[3] not like '*%' and v_tokens[5] not like '*%';
   end if;
 
@@ -151,9 +175,12 @@ begin
     return jsonb_build_object('kind', 'reboot', 'schedule', v_text, 'never', false, 'warnings', v_warnings);
   end if;
 
-  v_has_day := v_last_day or exists (
-    select from unnest(v_months) m
-    where v_days[1] <= (array[31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]);
+  v_has_day := v_last_day or coalesce(v_days[1] <= 28, false) and v_months <> '{}';
+  if not v_has_day then
+    v_has_day := exists (
+      select from unnest(v_months) m
+      where v_days[1] <= (array[31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]);
+  end if;
   v_never := coalesce(v_never, case
     when v_minutes = '{}' then 'its minute field matches nothing'
     when v_hours = '{}' then 'its hour field matches nothing'
@@ -170,11 +197,13 @@ begin
   elsif v_either_day and (v_days <> '{}' or v_last_day) and cardinality(v_days) < 31
         and cardinality(v_weekdays) between 1 and 6 then
     v_warnings := v_warnings || 'it runs when the day of the month or the day of the week matches, not only when both do'::text;
-  elsif v_days[1] > 28 and not (v_either_day and v_weekdays <> '{}') and exists (
-      select from unnest(v_months) m
-      where v_days[1] > (array[31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]) then
-    v_warnings := v_warnings || format('it skips every month without a day %s%s', v_days[1],
-      case when v_version >= array[1, 6] then '; $ stands for the last day of a month' else '' end);
+  elsif v_days[1] > 28 then
+    if not (v_either_day and v_weekdays <> '{}') and exists (
+        select from unnest(v_months) m
+        where v_days[1] > (array[31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]) then
+      v_warnings := v_warnings || format('it skips every month without a day %s%s', v_days[1],
+        case when v_version >= array[1, 6] then '; $ stands for the last day of a month' else '' end);
+    end if;
   end if;
 
   return jsonb_build_object(

@@ -22,6 +22,7 @@ declare
   v_last     integer;
   v_step     integer;
   v_values   integer[] := '{}';
+  v_sorted   boolean := true;
   v_warnings text[] := '{}';
   v_byte_end integer;
   v_byte_start integer;
@@ -77,9 +78,14 @@ begin
       exit;
     end if;
 
-    if v_first <= v_last then
+    if v_values <> '{}' then
+      v_sorted := false;
+    end if;
+    if v_first = v_last then
+      v_values := v_values || v_first;
+    elsif v_first < v_last then
       v_values := v_values || array(select generate_series(v_first, v_last, v_step));
-      if v_match[6] is not null and v_first < v_last and v_step > v_last - v_first then
+      if v_match[6] is not null and v_step > v_last - v_first then
         v_warnings := v_warnings || format('the step of %s in the %s field leaves only %s', v_item, name, v_first);
       end if;
     else
@@ -89,6 +95,7 @@ begin
       if v_step = 1 and version >= array[1, 6] and (v_first - low) / 8 <> (v_last - low) / 8 then
         v_byte_end := least(high, low + (v_first - low) / 8 * 8 + 7);
         v_byte_start := low + (v_last - low) / 8 * 8;
+        v_sorted := false;
         v_values := v_values
           || array(select generate_series(v_first, v_byte_end))
           || array(select generate_series(v_byte_start, v_last));
@@ -114,9 +121,10 @@ begin
     v_warnings := v_warnings || format('pg_cron ignores "%s" at the end of the %s field', left(v_rest, 40), name);
   end if;
 
-  return jsonb_build_object(
-    'values', array(select distinct v from unnest(v_values) v order by v),
-    'warnings', v_warnings);
+  if not v_sorted then
+    v_values := array(select distinct v from unnest(v_values) v order by v);
+  end if;
+  return jsonb_build_object('values', v_values, 'warnings', v_warnings);
 end $$;
 
 comment on function tinydev_lib.parse_schedule_field(text, text, integer, integer, text[], integer[]) is

@@ -28,7 +28,7 @@ begin
 
   return jsonb_build_object(
     'schedule', v_parsed ->> 'schedule',
-    'words', tinydev.explain_schedule(schedule),
+    'words', tinydev_lib.schedule_words(v_parsed),
     'time_zone', v_zone,
     'runs', array(
       select to_char(u, case when date_trunc('second', u) = u then 'YYYY-MM-DD"T"HH24:MI:SS"Z"'

@@ -144,6 +144,7 @@ func (w *Web) Register(e *echo.Echo) {
 	get("/schedule", newSchedule)
 	post("/schedule", saveSchedule)
 
+	get("/lineage", showLineage)
 	get("/events", listEvents)
 
 	get("/subscriptions", listSubscriptions)

@@ -438,7 +438,7 @@ func TestNotices(t *testing.T) {
 			s.sql("update divisor set n = 1")
 			eventually(t, patience, "two runs succeed", func() bool { return events("view.refreshed") >= "2" })
 			eventually(t, 10*time.Second, "the owner is told of the recovery", func() bool { return len(subjects()) > 1 })
-			if got, want := subjects(), []string{"ann.ratio could not be refreshed", "ann.ratio was refreshed"}; !slices.Equal(got, want) {
+			if got, want := subjects(), []string{"ann.ratio could not be refreshed", "ann.ratio works again"}; !slices.Equal(got, want) {
 				t.Errorf("the owner was told %q, want %q", got, want)
 			}
 		})

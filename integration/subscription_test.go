@@ -24,6 +24,8 @@ type webhookTarget struct {
 	status int
 	secret string // checks signatures once it is set
 	got    []string
+	header http.Header // of the last request, as is body
+	body   []byte
 }
 
 func newWebhookTarget(t *testing.T) *webhookTarget {
@@ -32,6 +34,7 @@ func newWebhookTarget(t *testing.T) *webhookTarget {
 		body, err := io.ReadAll(r.Body)
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		w.header, w.body = r.Header, body
 		if err == nil && w.secret != "" {
 			var hook *standardwebhooks.Webhook
 			if hook, err = standardwebhooks.NewWebhook(w.secret); err == nil {
@@ -58,6 +61,17 @@ func (w *webhookTarget) answer(status int, secret string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status, w.secret = status, secret
+}
+
+// verify checks the signature of the last request.
+func (w *webhookTarget) verify(secret string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	hook, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		return err
+	}
+	return hook.Verify(w.body, w.header)
 }
 
 // count gives how often an event was taken.
@@ -103,6 +117,7 @@ func testSubscriptions(t *testing.T, s *server, smtp *pgtest.SMTPServer) {
 	}
 	to.answer(500, "")
 	refuse("the test did not arrive: failed, 500", append(hook, "--test")...)
+	refuse("It was signed by whsec_", append(hook, "--test")...)
 	if list := s.must("subscription", "list"); strings.Contains(list, "hook") || !strings.Contains(list, "waits for an address") {
 		t.Errorf("after a failed test:\n%s", list)
 	}
@@ -112,6 +127,9 @@ func testSubscriptions(t *testing.T, s *server, smtp *pgtest.SMTPServer) {
 	secret, _, _ := strings.Cut(rest, "\n")
 	if !strings.HasPrefix(made, "made hook: webhook to http://127.0.0.1:") || len(secret) != 50 || !strings.Contains(made, "webhook-signature") || to.count("subscription.tested ann.hook") != 1 {
 		t.Fatalf("create prints %s", made)
+	}
+	if err := to.verify(secret); err != nil {
+		t.Errorf("the test before it was made is not signed by its secret: %v", err)
 	}
 	to.answer(204, secret)
 	if out := s.must("subscription", "test", "hook"); !strings.HasPrefix(out, "test: delivered, 204, ") {
@@ -161,6 +179,9 @@ func testSubscriptions(t *testing.T, s *server, smtp *pgtest.SMTPServer) {
 	s.must("subscription", "test", "hook") // signed by both
 	to.answer(204, own)
 	s.must("subscription", "test", "hook")
+	if out := s.must("subscription", "rotate", "hook"); !strings.Contains(out, "only two sign at the same time") {
+		t.Errorf("rotate prints %s", out)
+	}
 	if out := s.must("subscription", "alter", "hook", "--condition", "$.rows > 0", "--type", "", "--rearm", "30m", "--timeout", "5s"); !strings.Contains(out, `($."rows" > 0)`) || !strings.Contains(out, "every 30m") || !strings.Contains(out, "types:") {
 		t.Errorf("alter prints %s", out)
 	}

@@ -31,7 +31,8 @@ Example:
   tinydev subscription deliveries hook --state dead
   tinydev subscription redeliver hook --all-dead
 
-You have one from the beginning: notices mails you the first failure of each view's refresh and its recovery, once it has an address:
+You have one from the beginning: notices mails you the first failure of each view's refresh and its recovery, and what keeps your
+subscriptions from delivering, once it has an address:
   tinydev subscription alter notices --email ann@example.org
 
 In SQL: tinydev.create_subscription and its neighbours, and the views tinydev.subscription, delivery and attempt; docs/events.md has the promise.`,
@@ -65,10 +66,10 @@ func (f *subscriptionFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.attach, "attach", "", "table or view whose rows go along")
 	flags.IntVar(&f.attachRows, "attach-rows", 0, "how many of them at most, up to 1000; default 100")
 	flags.StringVar(&f.rearm, "rearm", "", "each event; once: of trouble the first and the recovery; a time such as 30m: again after that; default each")
-	flags.StringVar(&f.digest, "digest", "", "e-mail: one message for all that comes within this time, such as 5m")
-	flags.StringVar(&f.timeout, "timeout", "", "how long one attempt may take; default 30s")
-	flags.StringVar(&f.retry, "retry", "", "waits before the next attempts, such as 5s,30s,2m, or none; default 5s,30s,2m,10m,30m,1h,3h,6h,12h")
-	flags.StringVar(&f.pauseAfter, "pause-after", "", "failing for so long without a success pauses it; default 12h")
+	flags.StringVar(&f.digest, "digest", "", "e-mail: one message for all that comes within this time, such as 5m, up to 7d")
+	flags.StringVar(&f.timeout, "timeout", "", "how long one attempt may take, up to 5m; default 30s")
+	flags.StringVar(&f.retry, "retry", "", "waits before the next attempts, such as 5s,30s,2m, up to 20 of up to 7d, or none; default 5s,30s,2m,10m,30m,1h,3h,6h,12h")
+	flags.StringVar(&f.pauseAfter, "pause-after", "", "failing for so long without a success pauses it, 1m to 365d; default 12h")
 	f.mail = map[string]*string{"subject": new(string), "body": new(string), "chart": new(string)}
 	flags.StringVar(f.mail["subject"], "mail-subject", "", "e-mail: template of the subject, such as '{{.Subject}}: {{.What}}'")
 	flags.StringVar(f.mail["body"], "mail-body", "", "e-mail: template of what stands above the facts; - is the standard input")
@@ -242,12 +243,19 @@ Next: tinydev subscription deliveries NAME`,
 			}
 			dryRun := on(cmd, "dry-run")
 			if on(cmd, "test") && !dryRun {
+				made := s.Kind == "webhook" && s.Secret == ""
+				if made {
+					s.Secret = control.NewWebhookSecret() // the test is signed as all that follows will be
+				}
 				tried, err := c.TrySubscription(ctx, s)
 				if err != nil {
 					return err
 				}
 				outcome := attemptWords(tried.State, tried.StatusCode, tried.LatencyMS, tried.Error, tried.Response)
 				if tried.State != "delivered" {
+					if made {
+						return targetFailed(outcome).WithHint("nothing was made; mend the target, or leave --test out. It was signed by %s: where the receiver is to verify that, give it the secret, and try again with --secret", s.Secret)
+					}
 					return targetFailed(outcome).WithHint("nothing was made; mend the target, or leave --test out")
 				}
 				if _, err := fmt.Fprintln(cmd.ErrOrStderr(), "test: "+outcome); err != nil {
@@ -263,7 +271,7 @@ Next: tinydev subscription deliveries NAME`,
 	}, true)
 	f.add(cmd)
 	cmd.Flags().StringVar(&secret, "secret", "", "webhook: whsec_ and 24 to 64 bytes in base64, - is the standard input; one is made when it is missing")
-	cmd.Flags().Bool("test", false, "send a sample first, and make nothing unless it arrives")
+	cmd.Flags().Bool("test", false, "send a sample first, signed by the secret that it will have, and make nothing unless it arrives")
 	return cmd
 }
 
@@ -382,7 +390,8 @@ func newSubscriptionTest() *cobra.Command {
 	return viewCommand(&cobra.Command{
 		Use: "test NAME", Short: "Send a sample event to a subscription's target",
 		Long: `Writes the event subscription.tested, which goes to this subscription alone whatever it filters, and waits for the first attempt to
-deliver it. The exit code is 2 when that fails; it is tried again by the subscription's plan, as any other event.
+deliver it. The exit code is 2 when that fails; it is tried again by the subscription's plan, as any other event. When no server that is
+up can send it, that is said at once, with the exit code 2 too.
 
 Example:
   tinydev subscription test hook
@@ -398,6 +407,14 @@ Next: tinydev subscription deliveries hook`,
 				return showChange(cmd, tested.Made, tested.SQL, nil)
 			}
 			outcome := "not tried yet; tinydev subscription deliveries " + args[0] + " tells later"
+			if warnings := tested.Made.Warnings; len(warnings) > 0 {
+				if on(cmd, "json") {
+					if err := console.JSON(cmd.OutOrStdout(), tested.Made); err != nil {
+						return err
+					}
+				}
+				return targetFailed(strings.Join(warnings, "; ")).WithHint("it is sent as soon as a server can")
+			}
 			d := tested.Made.Delivery
 			if d != nil && d.LatencyMS != nil {
 				outcome = attemptWords(d.State, d.StatusCode, *d.LatencyMS, d.Error, d.Response)
@@ -423,7 +440,8 @@ func newSubscriptionRotate() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
 		Use: "rotate NAME", Short: "Give a webhook another secret and print it, this once",
 		Long: `Gives a webhook another secret. Until --keep has passed each request carries a signature by the secret before too, so that the receiver
-can change over at any time in between. --keep 0 when the one before has leaked.
+can change over at any time in between. --keep 0 when the one before has leaked. Two secrets sign at most: rotated again before --keep has passed,
+the oldest of three signs no more.
 
 Example:
   tinydev subscription rotate hook
@@ -454,7 +472,10 @@ Next: tinydev subscription test hook`,
 				} else {
 					_, err = fmt.Fprintf(w, "The one before signs too until %s UTC.\n", console.Time(&rotated.Made.OldSecretUntil))
 				}
-				return err
+				if err != nil {
+					return err
+				}
+				return printWarnings(w, rotated.Made.Warnings)
 			})
 		}),
 	}, true)
@@ -512,6 +533,8 @@ func subscriptionState(s control.Subscription) string {
 			"no_target": "waits for an address"}[text(s.PauseReason)]
 	case s.FailingSince != nil:
 		return "failing since " + console.Time(s.FailingSince)
+	case s.Server == nil && s.Unserved != nil:
+		return "waits for a server: " + *s.Unserved
 	case s.Server == nil:
 		return "waits for a server"
 	}
@@ -567,13 +590,21 @@ func printSubscription(w io.Writer, s control.Subscription) error {
 	err := console.Fields(w, [2]string{"subscription", s.Name}, [2]string{"owner", s.Owner}, [2]string{"kind", s.Kind}, [2]string{"target", s.Target},
 		[2]string{"types", sentTypes(s)}, [2]string{"subjects", subjects}, [2]string{"condition", text(s.Condition)}, [2]string{"attached", attach}, [2]string{"options", options},
 		[2]string{"rearm", rearm}, [2]string{"digest", digest}, [2]string{"time-out", shortSpan(s.TimeoutSeconds)}, [2]string{"retries after", retries}, [2]string{"paused after", shortSpan(s.PauseAfterSeconds)},
-		[2]string{"state", subscriptionState(s)}, [2]string{"position", fmt.Sprintf("%d, %s behind the newest event", s.Position, console.Number(s.Behind))},
+		[2]string{"state", subscriptionState(s)}, [2]string{"position", place(s)},
 		[2]string{"deliveries", fmt.Sprintf("%s pending, %s failing, %s dead", atMost(s.Pending), atMost(s.Failing), atMost(s.Dead))}, [2]string{"last delivered (UTC)", console.Time(s.LastDeliveredAt)},
 		[2]string{"server", text(s.Server)}, [2]string{"old secret until (UTC)", console.Time(s.OldSecretUntil)})
 	if err != nil {
 		return err
 	}
 	return printWarnings(w, s.Warnings)
+}
+
+// place tells how far a subscription is in the log.
+func place(s control.Subscription) string {
+	if s.Behind == 0 {
+		return fmt.Sprintf("%d, no event waits", s.Position)
+	}
+	return fmt.Sprintf("%d, %s behind it", s.Position, console.Count(s.Behind, "event"))
 }
 
 // shortSpan writes seconds as a flag takes them: 90s, 5m, 12h, 7d.

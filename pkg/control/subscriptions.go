@@ -38,9 +38,10 @@ type Subscription struct {
 	PauseReason       *string         `json:"pause_reason" doc:"user, failing, gone, unsubscribed or no_target"`
 	FailingSince      *time.Time      `json:"failing_since" doc:"first failure since the last success"`
 	LastDeliveredAt   *time.Time      `json:"last_delivered_at"`
-	Position          int64           `json:"position" doc:"cursor: all events up to here were dealt with, or have their delivery"`
-	Behind            int64           `json:"behind" doc:"positions of the log after the cursor"`
+	Position          int64           `json:"position" doc:"cursor: all events up to here were dealt with, or have their delivery; while nothing fits it follows the log now and then"`
+	Behind            int64           `json:"behind" doc:"events after the cursor that fit and have no delivery yet, 0 when nothing waits; beyond 5,000 positions all count"`
 	Server            *string         `json:"server" doc:"the server that delivers at the moment"`
+	Unserved          *string         `json:"unserved" doc:"what no server that is up has for it; null when one can deliver, or it is paused"`
 	OldSecretUntil    *time.Time      `json:"old_secret_until" doc:"until when the secret before the last rotation signs too"`
 	CreatedAt         time.Time       `json:"created_at"`
 	Pending           int             `json:"pending" doc:"deliveries that were not tried yet; 1000 stands for more"`
@@ -227,6 +228,7 @@ type RotatedSecret struct {
 	Name           string    `json:"name"`
 	Secret         string    `json:"secret" doc:"shown this once"`
 	OldSecretUntil time.Time `json:"old_secret_until" doc:"until then the one before signs too"`
+	Warnings       []string  `json:"warnings"`
 }
 
 // RotateSecret gives a webhook another secret, made here when it is ""; the one before signs too for keepSeconds.
@@ -243,6 +245,8 @@ type TestedSubscription struct {
 	Name    string `json:"name"`
 	Owner   string `json:"owner"`
 	EventID int64  `json:"event_id" doc:"tinydev.event.event_id of subscription.tested"`
+	// With one nobody can send it at the moment.
+	Warnings []string `json:"warnings" doc:"why no server that is up can send it"`
 	// Delivery is not set by TestSubscription.
 	Delivery *Delivery `json:"delivery" doc:"how it went; null when nothing was tried yet"`
 }
@@ -316,7 +320,7 @@ type Delivery struct {
 	Subject       string     `json:"subject" db:"subject"`
 	State         string     `json:"state" db:"state" enum:"pending,failing,delivered,dead"`
 	AttemptCount  int        `json:"attempt_count" db:"attempt_count" doc:"attempts of the plan that were made"`
-	NextAttemptAt *time.Time `json:"next_attempt_at" db:"next_attempt_at" doc:"null while an earlier one about the same subject waits, and when there is no next"`
+	NextAttemptAt *time.Time `json:"next_attempt_at" db:"next_attempt_at" doc:"null while an earlier one about the same subject waits, the subscription is paused, or no server delivers it, and when there is no next"`
 	LastAttemptAt *time.Time `json:"last_attempt_at" db:"last_attempt_at"`
 	StatusCode    *int       `json:"status_code" db:"status_code" doc:"of HTTP or SMTP, or the exit code of a command"`
 	LatencyMS     *int       `json:"latency_ms" db:"latency_ms"`

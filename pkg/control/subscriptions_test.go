@@ -345,6 +345,12 @@ func TestSubscriptionFaults(t *testing.T) {
 	if n := pgtest.Value[int](t, ann, "select count(*)::int from tinydev.subscription"); n != 2 {
 		t.Errorf("there are %d subscriptions", n)
 	}
+	if got := faultOf(t, db.Conn(pgtest.Admin), "select tinydev.test_subscription('taken')"); !strings.Contains(got.Hint, `"Ann".taken`) {
+		t.Errorf("the administrator is told %q", got.Hint)
+	}
+	if got := faultOf(t, db.Conn(pgtest.Bob), "select tinydev.test_subscription('taken')"); strings.Contains(got.Hint, "Ann") {
+		t.Errorf("bob is told %q", got.Hint)
+	}
 
 	// Null is as good as left out.
 	exec(t, ann, `select tinydev.create_subscription('nulls', 'email', 'ann@example.org', null, null, null, null, null, null, null, null, null, null, null, null, null, null)`)
@@ -368,9 +374,107 @@ func TestSubscriptionWarnings(t *testing.T) {
 		t.Errorf("warnings %q", got)
 	}
 	exec(t, db.Conn("tinydev_server"), `select * from tinydev_impl.hold_subscriptions('`+testServer+`', 'test', '{webhook}', '{}', '{}')`)
+	if tested := must[control.Change[control.TestedSubscription]](t)(ann.TestSubscription(ctx, "early", false)).Made; len(tested.Warnings) != 0 {
+		t.Errorf("a server can send it, and the warnings are %q", tested.Warnings)
+	}
 	mail := control.NewSubscription{Name: "mail", Kind: "email", Target: "ann@example.org"}
 	if got := must[control.Change[control.Subscription]](t)(ann.CreateSubscription(ctx, mail, false)).Made.Warnings; len(got) != 1 || !strings.Contains(got[0], "TINYDEV_SMTP_URL") {
 		t.Errorf("warnings %q", got)
+	}
+	if tested := must[control.Change[control.TestedSubscription]](t)(ann.TestSubscription(ctx, "mail", false)).Made; len(tested.Warnings) != 1 || !strings.Contains(tested.Warnings[0], "TINYDEV_SMTP_URL") {
+		t.Errorf("warnings of a test that nobody sends: %q", tested.Warnings)
+	}
+	if got := must[control.Subscription](t)(ann.DescribeSubscription(ctx, "mail")).Unserved; got == nil || !strings.Contains(*got, "TINYDEV_SMTP_URL") {
+		t.Errorf("what no server has: %v", got)
+	}
+	typed := webhook("typed")
+	typed.Types = &[]string{"view.refreshd", "view.refreshed", "tinydev.view.failed", "prices.*"}
+	if got := must[control.Change[control.Subscription]](t)(ann.CreateSubscription(ctx, typed, true)); len(got.SQL) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := must[control.Change[control.Subscription]](t)(ann.CreateSubscription(ctx, typed, false)).Made.Warnings; len(got) != 1 || !strings.Contains(got[0], "view.refreshd") {
+		t.Errorf("warnings of a type that there is not: %q", got)
+	}
+	// Names are the server's to judge, but for TLS there has to be a network that may go without.
+	exec(t, db.Superuser(), "update tinydev_impl.server set webhook_allow = '{127.0.0.0/8}'")
+	for target, warned := range map[string]bool{"http://example.org/x": true, "http://127.0.0.1/x": false, "http://[::ffff:127.0.0.1]/x": false, "http://localhost:9/x": false, "https://example.org/x": false} {
+		if got := must[control.Change[control.Subscription]](t)(ann.AlterSubscription(ctx, "typed", &target, control.SubscriptionChange{Types: &[]string{"view.*"}}, nil, false)).Made.Warnings; (len(got) == 1) != warned {
+			t.Errorf("%s: warnings %q", target, got)
+		}
+	}
+}
+
+// TestKnownTypes holds the types that a subscription is warned about when it asks for others.
+func TestKnownTypes(t *testing.T) {
+	t.Parallel()
+	_, db := open(t)
+	known := pgtest.Value[[]string](t, db.Conn(pgtest.Ann), "select tinydev_lib.event_types()")
+	for _, one := range control.EventTypes() {
+		if name := strings.TrimPrefix(one.Type, "tinydev."); !slices.Contains(known, name) {
+			t.Errorf("%s is not in sql/functions/event_types.sql", name)
+		}
+	}
+}
+
+// TestUnservedCommands holds what is said about commands that nobody runs, and that others' are not told of.
+func TestUnservedCommands(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, ann, bob := context.Background(), c.As(pgtest.Ann), c.As(pgtest.Bob)
+	serve(t, db)
+	command := func(name string) control.NewSubscription {
+		return control.NewSubscription{Name: "run", Kind: "command", Target: name}
+	}
+	_, err := ann.CreateSubscription(ctx, command("backup"), false)
+	if f := wantFault(t, err, fault.Invalid, "command_unknown"); strings.Contains(f.Hint, "backup") || !strings.Contains(f.Hint, "there are: all") {
+		t.Errorf("hint %q", f.Hint)
+	}
+	must[control.Change[control.Subscription]](t)(bob.CreateSubscription(ctx, command("backup"), false))
+	for commands, says := range map[string]string{`{"all": ["everyone"]}`: "no server has the command backup", `{"backup": ["Ann"]}`: "bob may not use the command backup", `{"backup": ["bob"]}`: ""} {
+		exec(t, db.Superuser(), "update tinydev_impl.server set commands = '"+commands+"'")
+		got := must[control.Subscription](t)(bob.DescribeSubscription(ctx, "run")).Unserved
+		if (got == nil) != (says == "") || got != nil && !strings.Contains(*got, says) {
+			t.Errorf("with %s: %v", commands, got)
+		}
+	}
+	exec(t, db.Superuser(), `update tinydev_impl.server set commands = '{"backup": ["bob"]}'`)
+	_, err = ann.CreateSubscription(ctx, command("backup"), false)
+	if f := wantFault(t, err, fault.Invalid, "command_unknown"); strings.Contains(f.Hint, "there are") {
+		t.Errorf("hint %q", f.Hint)
+	}
+}
+
+// TestBehind holds that a subscription is behind by what it has to deal with, not by what others write.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, ann := context.Background(), c.As(pgtest.Ann)
+	serve(t, db)
+	s := webhook("hook")
+	s.Types, s.Subjects = &[]string{"test.happened"}, &[]string{`"Ann".x*`}
+	id := must[control.Change[control.Subscription]](t)(ann.CreateSubscription(ctx, s, false)).Made.SubscriptionID
+	behind := func() int64 {
+		placed(t, db)
+		return must[control.Subscription](t)(ann.DescribeSubscription(ctx, "hook")).Behind
+	}
+	for _, sql := range []string{"record_event('test.other', null, 'x1')", "record_event('test.happened', null, 'y1')", "create_subscription('other', 'email', 'ann@example.org')", "test_subscription('other')"} {
+		exec(t, db.Conn(pgtest.Ann), "select tinydev."+sql)
+	}
+	exec(t, db.Conn(pgtest.Bob), "select tinydev.record_event('test.happened', null, 'x1')")
+	if n := behind(); n != 0 {
+		t.Errorf("behind by %d of others", n)
+	}
+	exec(t, db.Conn(pgtest.Ann), "select tinydev.record_event('test.happened', null, 'x' || i) from generate_series(1, 2) i; select tinydev.test_subscription('hook')")
+	if n := behind(); n != 3 {
+		t.Errorf("behind by %d, want 3", n)
+	}
+	deliverAs(t, db, id, placed(t, db)-2, "delivered", "waiting", "delivered")
+	if n := behind(); n != 0 {
+		t.Errorf("behind by %d when all is delivered or waits", n)
+	}
+	exec(t, db.Conn(pgtest.Ann), "select tinydev.record_event('test.other', null, 'z') from generate_series(1, 5100) i")
+	if n := behind(); n != 100 {
+		t.Errorf("behind by %d, want those beyond 5,000", n)
 	}
 }
 
@@ -544,7 +648,13 @@ func TestSecretsRotate(t *testing.T) {
 	if rotated.Secret != own || rotated.Name != "hook" || time.Until(rotated.OldSecretUntil) < 50*time.Minute || !slices.Equal(secrets(), []string{own, first.Secret}) {
 		t.Errorf("rotated %+v, secrets %q", rotated, secrets())
 	}
+	if len(rotated.Warnings) != 0 {
+		t.Errorf("warnings %q", rotated.Warnings)
+	}
 	again := must[control.Change[control.RotatedSecret]](t)(ann.RotateSecret(ctx, "hook", "", 0, false)).Made
+	if len(again.Warnings) != 1 || !strings.Contains(again.Warnings[0], "signs no more") {
+		t.Errorf("the first secret is cut off, and the warnings are %q", again.Warnings)
+	}
 	if again.Secret == own || len(again.Secret) != 50 || !slices.Equal(secrets(), []string{again.Secret}) {
 		t.Errorf("rotated %+v, secrets %q", again, secrets())
 	}
@@ -617,6 +727,19 @@ func TestDeliveriesAndTheirRepair(t *testing.T) {
 	first := placed(t, db) - 4
 	deliverAs(t, db, id, first, "delivered", "failed", "withheld", "failed", "waiting")
 	deliverAs(t, db, id, first+3, "failed") // the second time, and so dead
+
+	// When nobody tries it there is no time for the next attempt.
+	next := func() *time.Time {
+		return must[control.DeliveryDetail](t)(ann.DescribeDelivery(ctx, "hook", first+1)).NextAttemptAt
+	}
+	for what, sql := range map[string]string{
+		"paused": "update tinydev_impl.subscription set active = false, pause_reason = 'user'", "without a server": "update tinydev_impl.server set lease_until = '-infinity'"} {
+		exec(t, db.Superuser(), sql)
+		if at := next(); at != nil {
+			t.Errorf("%s it is tried again at %s", what, at)
+		}
+		exec(t, db.Superuser(), "update tinydev_impl.subscription set active = true, pause_reason = null where name = 'hook'", "update tinydev_impl.server set lease_until = 'infinity'")
+	}
 
 	states := func(list []control.Delivery) string {
 		text := ""
@@ -748,7 +871,7 @@ func TestNotices(t *testing.T) {
 	user := c.As(name)
 	notices := must[control.Subscription](t)(user.DescribeSubscription(ctx, "notices"))
 	if notices.Kind != "email" || notices.Target != "" || notices.Active || *notices.PauseReason != "no_target" || notices.Rearm != "once" ||
-		!slices.Equal(notices.Types, []string{"tinydev.view.failed", "tinydev.view.missed", "tinydev.view.refreshed"}) {
+		!slices.Equal(notices.Types, []string{"tinydev.view.failed", "tinydev.view.missed", "tinydev.view.refreshed", "tinydev.subscription.paused", "tinydev.subscription.resumed", "tinydev.delivery.dead_lettered"}) {
 		t.Errorf("notices %+v", notices)
 	}
 	on := true

@@ -337,7 +337,7 @@ func (d *Deliverer) Try(ctx context.Context, s Subscription, kind string) (Outco
 	now := time.Now().UTC()
 	subject := s.Owner + "." + s.Name
 	body, err := json.Marshal(map[string]any{
-		"specversion": "1.0", "id": "0", "source": source, "type": "tinydev.subscription.tested", "subject": subject, "time": now.Format(time.RFC3339Nano),
+		"specversion": "1.0", "id": "0", "source": source, "type": "tinydev.subscription.tested", "subject": subject, "time": now.Format("2006-01-02T15:04:05.000000Z07:00"),
 		"datacontenttype": "application/json", "workspace": s.Owner, "actor": s.Owner, "data": map[string]any{"sample": true},
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -102,6 +103,41 @@ func TestDeadLetterRedeliverReplay(t *testing.T) {
 	pgtest.Eventually(t, 20*time.Second, "the test arrives", func() bool { all := rc.got(true); return all[len(all)-1].typ == "tinydev.subscription.tested" })
 }
 
+// TestTests holds that a test goes to its own subscription alone, and that one is not waited for which nobody can send.
+func TestTests(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	e := startEngine(t, db, nil)
+	mine, others := newReceiver(t), newReceiver(t)
+	conn, ann := db.Conn(pgtest.Ann), e.Control.As(pgtest.Ann)
+	for name, rc := range map[string]*receiver{"hook": mine, "other": others} {
+		run(t, conn, "select tinydev.create_subscription($1, 'webhook', $2, secret => 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz')", name, rc.URL)
+	}
+	run(t, conn, "select tinydev.create_subscription('mail', 'email', 'ann@example.org', types => array['view.*'])")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	tested, err := e.Test(ctx, ann, "hook", time.Minute, false)
+	if err != nil || tested.Made.Delivery == nil || tested.Made.Delivery.State != "delivered" {
+		t.Fatalf("%+v %v", tested.Made, err)
+	}
+	tested, err = e.Test(ctx, ann, "mail", time.Minute, false)
+	if err != nil || len(tested.Made.Warnings) != 1 || tested.Made.Delivery != nil {
+		t.Fatalf("%+v %v", tested.Made, err)
+	}
+	emit(t, conn, `"Ann".v`, 1, 1)
+	for _, rc := range []*receiver{mine, others} {
+		pgtest.Eventually(t, 20*time.Second, "what comes later arrives", func() bool { all := rc.numbers(); return len(all) > 0 && all[len(all)-1] == 1 })
+	}
+	for _, h := range others.got(true) {
+		if h.typ == "tinydev.subscription.tested" {
+			t.Errorf("another got the test of %s", h.subject)
+		}
+	}
+	pgtest.Eventually(t, 20*time.Second, "nothing waits", func() bool {
+		return pgtest.Value[int64](t, conn, "select sum(behind)::bigint from tinydev.subscription where name <> 'mail'") == 0
+	})
+}
+
 func TestGonePauses(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)
@@ -175,6 +211,7 @@ func TestRearm(t *testing.T) {
 		"once":      "types => array['view.failed', 'view.refreshed'], rearm => 'once'",
 		"failed":    "types => array['view.failed'], rearm => 'once'",
 		"every":     "types => array['view.failed'], rearm => 'every', rearm_seconds => 60",
+		"dead":      "types => array['view.failed', 'delivery.dead_lettered'], rearm => 'once'", // of dead letters each incident is told once anyhow
 		"condition": "types => array['test.measured'], condition => '$.level > 10', rearm => 'once'",
 	} {
 		run(t, ann, "select tinydev.create_subscription('"+name+"', 'email', 'ann@example.org', "+arguments+")")
@@ -185,12 +222,12 @@ insert into tinydev_impl.event (position, event_id, type, subject, subject_id, w
 select position, position, type, '"Ann".v', null, 'Ann', 'Ann', timestamptz '2027-01-01 00:00:30+00' + make_interval(secs => seconds), jsonb_build_object('level', level)
   from (values (1, 'view.failed', 0, 0), (2, 'view.failed', 5, 0), (3, 'view.refreshed', 10, 0), (4, 'view.refreshed', 11, 0), (5, 'view.failed', 12, 0), (6, 'view.failed', 40, 0),
                (7, 'view.failed', 45, 0), (8, 'view.failed', 100, 0), (9, 'view.refreshed', 101, 0), (10, 'test.measured', 102, 11), (11, 'test.measured', 103, 12),
-               (12, 'test.measured', 104, 1), (13, 'test.measured', 105, 20)) e(position, type, seconds, level)`)
+               (12, 'test.measured', 104, 1), (13, 'test.measured', 105, 20), (14, 'delivery.dead_lettered', 106, 0), (15, 'delivery.dead_lettered', 107, 0)) e(position, type, seconds, level)`)
 	choose := func(name string, positions []int64) []int64 {
 		return pgtest.Value[[]int64](t, super, "select tinydev_impl.select_events(s.subscription_id, s.version, $2) from tinydev_impl.subscription s where s.name = $1 and s.role_name = 'Ann'", name, positions)
 	}
-	for name, want := range map[string][]int64{"once": {1, 3, 5, 9}, "failed": {1, 5}, "every": {1, 5, 6, 8}, "condition": {10, 13}} {
-		filter := map[string][]int64{"once": {1, 2, 3, 4, 5, 6, 7, 8, 9}, "failed": {1, 2, 5, 6, 7, 8}, "every": {1, 2, 5, 6, 7, 8}, "condition": {10, 11, 12, 13}}[name]
+	for name, want := range map[string][]int64{"once": {1, 3, 5, 9}, "failed": {1, 5}, "every": {1, 5, 6, 8}, "condition": {10, 13}, "dead": {1, 5, 14, 15}} {
+		filter := map[string][]int64{"once": {1, 2, 3, 4, 5, 6, 7, 8, 9}, "failed": {1, 2, 5, 6, 7, 8}, "every": {1, 2, 5, 6, 7, 8}, "condition": {10, 11, 12, 13}, "dead": {1, 2, 5, 6, 7, 8, 14, 15}}[name]
 		if got := choose(name, filter); !slices.Equal(got, want) {
 			t.Errorf("%s: chose %v, want %v", name, got, want)
 		}

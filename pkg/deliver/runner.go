@@ -29,7 +29,8 @@ const (
 	longestPause   = 5 * time.Second       // after trouble with the database
 	noUserPause    = 30 * time.Second      // until it is looked again whether its owner may be a user now
 	slowLimit      = 3                     // times that a condition takes more than 10 s for one event before its subscription is paused
-	idleLeases     = 4                     // lease times, after which the cursor of a subscription that nothing fits moves on: a minute
+	idleLooks      = 12                    // thirds of a lease time, after which the cursor of a subscription that nothing fits moves on: a minute
+	idlePositions  = 2000                  // or so many positions: from 5,000 on its owner would think that it is behind
 )
 
 // definition is what tinydev_impl.load_subscription answers.
@@ -236,8 +237,9 @@ func (r *runner) deliver() (err error) {
 	flush := time.NewTimer(time.Hour)
 	defer flush.Stop()
 	collecting := false
-	idle := time.NewTicker(idleLeases * r.d.lease)
+	idle := time.NewTicker(r.d.lease / 3)
 	defer idle.Stop()
+	looks := 0
 	for !r.draining {
 		events := source.Events()
 		if len(r.ahead) >= aheadLimit || r.open >= openLimit {
@@ -279,9 +281,10 @@ func (r *runner) deliver() (err error) {
 		case <-idle.C:
 			// In this order: what is not in the channel now was looked at before.
 			upTo := source.LookedAt()
-			if len(source.Events()) == 0 && len(r.ahead) == 0 {
-				r.cursor = max(r.cursor, upTo)
+			if looks++; len(source.Events()) == 0 && len(r.ahead) == 0 && (looks >= idleLooks || upTo-r.written >= idlePositions) {
+				r.cursor, looks = max(r.cursor, upTo), 0
 			}
+			// What fits its types and was not chosen moves it sooner, since it would seem to wait.
 			if len(r.records) == 0 && r.cursor > r.written {
 				if err := r.write(nil, false); err != nil {
 					return err

@@ -100,8 +100,8 @@ func (d *Deliverer) TryNew(ctx context.Context, user *control.User, s control.Ne
 	return c, nil
 }
 
-// Test writes subscription.tested for a subscription and waits until it was attempted once, up to a time; 0 does not wait. It ends
-// early when the server stops. Errors: those of control.User.TestSubscription; unavailable tests_limit.
+// Test writes subscription.tested for a subscription and waits until it was attempted once, up to a time; 0 does not wait, nor does a
+// test that no server can send. It ends early when the server stops. Errors: those of control.User.TestSubscription; unavailable tests_limit.
 func (d *Deliverer) Test(ctx context.Context, user *control.User, name string, wait time.Duration, dryRun bool) (control.Change[control.TestedSubscription], error) {
 	after := d.Relay.Head()
 	if !dryRun && wait > 0 {
@@ -112,7 +112,7 @@ func (d *Deliverer) Test(ctx context.Context, user *control.User, name string, w
 		defer end()
 	}
 	c, err := user.TestSubscription(ctx, name, dryRun)
-	if err != nil || dryRun || wait <= 0 {
+	if err != nil || dryRun || wait <= 0 || len(c.Made.Warnings) > 0 {
 		return c, err
 	}
 	c.Made.Delivery, err = d.await(ctx, user, name, c.Made.EventID, after, wait)

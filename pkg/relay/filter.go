@@ -6,7 +6,8 @@ import "strings"
 type Filter struct {
 	Types    []string // with or without the prefix "tinydev."
 	Subjects []string // workspace.name
-	// Tested is a subscription, workspace.name, whose own subscription.tested passes whatever else is chosen; "" is none.
+	// Tested is a subscription, workspace.name, of which alone subscription.tested passes, whatever else is chosen; "" is none, which
+	// sees them as other events.
 	Tested string
 }
 
@@ -24,8 +25,10 @@ func (f Filter) compile() matcher {
 }
 
 func (m *matcher) matches(e *Event) bool {
-	return matchesAny(m.types, e.Type) && matchesAny(m.subjects, e.Subject) ||
-		m.tested != "" && e.Type == "subscription.tested" && e.Subject == m.tested
+	if m.tested != "" && e.Type == "subscription.tested" {
+		return e.Subject == m.tested
+	}
+	return matchesAny(m.types, e.Type) && matchesAny(m.subjects, e.Subject)
 }
 
 func matchesAny(patterns []string, s string) bool {

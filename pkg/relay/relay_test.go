@@ -371,6 +371,7 @@ func TestTestedPasses(t *testing.T) {
 	db := pgtest.DB(t)
 	r := start(t, db)
 	s := subscribe(t, r, pgtest.Admin, -1, relay.Filter{Types: []string{"view.failed"}, Subjects: []string{"bob.*"}, Tested: `"Ann".hook`})
+	all := subscribe(t, r, pgtest.Admin, -1, relay.Filter{Tested: `"Ann".hook`})
 	_, err := db.Superuser().Exec(context.Background(), `insert into tinydev_impl.inbox (type, subject, workspace, actor) values
 		('subscription.tested', '"Ann".other', 'Ann', 'Ann'), ('subscription.paused', '"Ann".hook', 'Ann', 'Ann'), ('subscription.tested', '"Ann".hook', 'Ann', 'Ann'),
 		('view.failed', '"Ann".v', 'Ann', 'Ann'), ('view.failed', 'bob.v', 'bob', 'bob')`)
@@ -380,6 +381,11 @@ func TestTestedPasses(t *testing.T) {
 	for _, want := range []string{`subscription.tested "Ann".hook`, "view.failed bob.v"} {
 		if e := next(t, s); e.Type+" "+e.Subject != want {
 			t.Errorf("%s %s came, want %s", e.Type, e.Subject, want)
+		}
+	}
+	for _, want := range []string{`subscription.paused "Ann".hook`, `subscription.tested "Ann".hook`} {
+		if e := next(t, all); e.Type+" "+e.Subject != want {
+			t.Errorf("to one without a filter %s %s came, want %s", e.Type, e.Subject, want)
 		}
 	}
 }

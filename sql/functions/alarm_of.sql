@@ -3,6 +3,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select case
+    -- It tells by itself of the first one since the last success.
+    when p_event.type = 'delivery.dead_lettered' then null
     when not tinydev_impl.may_see_event(p_subscription.role_name, p_event.workspace, p_event.subject_id) then null
     when p_subscription.types is not null and not p_event.type like any (tinydev_lib.globs(p_subscription.types))
          and p_event.type not in (select tinydev_lib.recovery_of(t) from unnest(tinydev_lib.trouble_types()) t where t like any (tinydev_lib.globs(p_subscription.types))) then null

@@ -37,15 +37,15 @@ begin
   if v_kind = 'webhook' then
     if v_target !~* e'^https?://[^[:space:]/?#@\\\\]+([/?#][^[:space:][:cntrl:]]*)?$' then
       perform tinydev_lib.subscription_fault('target', format('%L is no URL that a webhook can go to', left(v_target, 200)),
-        'write https://host/path; what the receiver needs to know who sends is the signature, so a URL takes no user or password');
+        case when v_target ~* '^https?://[^/?#]*@' then 'leave user and password out: by the signature the receiver knows who sends' else 'write https://host/path' end);
     end if;
     v_text := tinydev_lib.forbidden_address(v_target, array(select jsonb_array_elements_text(v_reach -> 'webhook_allow')::cidr));
     if v_text is not null and (v_reach ->> 'servers')::integer > 0 then
       perform tinydev_lib.fault(422, 'target_forbidden', format('webhooks may not go to %s, which is on an inner network', v_text),
         'who runs the server allows it with TINYDEV_WEBHOOK_ALLOW, such as TINYDEV_WEBHOOK_ALLOW=127.0.0.1/32', '{"field": "target"}');
     end if;
-    if v_target ~* '^http:' and jsonb_array_length(v_reach -> 'webhook_allow') = 0 then
-      v_warnings := v_warnings || 'without TLS a webhook goes only to networks that TINYDEV_WEBHOOK_ALLOW names: use https'::text;
+    if v_target ~* '^http:' and tinydev_lib.url_address(v_target) <<= any (array(select jsonb_array_elements_text(v_reach -> 'webhook_allow')::cidr)) is not true then
+      v_warnings := v_warnings || 'without TLS a webhook goes only to networks that TINYDEV_WEBHOOK_ALLOW names, else each attempt fails: use https'::text;
     end if;
   elsif v_kind = 'email' then
     v_list := array(select trim(a) from unnest(string_to_array(v_target, ',')) a where trim(a) <> '');
@@ -65,16 +65,13 @@ begin
   elsif v_kind = 'command' then
     if not v_reach -> 'commands' ? v_target or not tinydev_lib.may_run(check_subscription.owner, v_reach -> 'command_users') then
       perform tinydev_lib.fault(422, 'command_unknown', format('there is no command %L for %I', left(v_target, 100), check_subscription.owner),
-        coalesce('there are: ' || nullif(array_to_string(array(select c from jsonb_array_elements_text(v_reach -> 'commands') c), ', '), '')
-                   || '; who runs the server says who may use which', 'who runs the server names commands in TINYDEV_COMMANDS'), '{"field": "target"}');
+        coalesce('there are: ' || nullif(array_to_string(array(
+            select c from jsonb_array_elements_text(v_reach -> 'commands') c
+             where tinydev_lib.may_run(check_subscription.owner, tinydev_lib.delivery_reach('command', c) -> 'command_users')), ', '), ''),
+          format('who runs the server names commands in TINYDEV_COMMANDS, and who may use them; there is none for %I', check_subscription.owner)), '{"field": "target"}');
     end if;
   end if;
-  if not (v_reach ->> 'served')::boolean then
-    v_warnings := v_warnings || case
-      when (v_reach ->> 'servers')::integer = 0 then 'no server is up to deliver at the moment'
-      when v_kind = 'email' then 'no server sends e-mail at the moment: who runs one sets TINYDEV_SMTP_URL and TINYDEV_SMTP_FROM'
-      else format('no server delivers to the kind %s at the moment', v_kind) end;
-  end if;
+  v_warnings := array_remove(v_warnings || tinydev_lib.unserved(v_kind, v_target, check_subscription.owner), null);
 
   v_list := array(select distinct regexp_replace(t, '^tinydev[.]', '') from jsonb_array_elements_text(v_new -> 'types') t order by 1);
   select coalesce(t, '') into v_text from unnest(v_list) t where t !~ '^[a-z_.*]{1,100}$' or t is null limit 1;
@@ -84,6 +81,9 @@ begin
     perform tinydev_lib.subscription_fault('types', 'there may be 100 types', 'write view.* for all about views');
   end if;
   v_new := v_new || jsonb_build_object('types', case when v_list <> '{}' then to_jsonb(v_list) end);
+  v_warnings := v_warnings || array(
+    select format('TinyDevCRM records no events of the type %s: nothing is sent of it unless a program of yours does', t)
+      from unnest(v_list) t where strpos(t, '*') = 0 and t <> all (tinydev_lib.event_types()));
   v_list := array(select distinct case when s ~ '[.*]' then s when s <> '' then format('%I.%s', check_subscription.owner, s) end from jsonb_array_elements_text(v_new -> 'subjects') s order by 1);
   select s into v_text from unnest(v_list) s where length(s) > 300 or s ~ '[[:cntrl:]]' or s is null limit 1;
   if found or cardinality(v_list) > 100 then

@@ -11,7 +11,8 @@ end $$;
 
 -- No security barrier, as with tinydev.event, so that a page of it reads no more than that page.
 create or replace view tinydev.delivery as
-select s.role_name as owner, s.name as subscription, d.position as delivery_id, d.type, d.subject, d.state, d.attempt_count, d.next_attempt_at,
+select s.role_name as owner, s.name as subscription, d.position as delivery_id, d.type, d.subject, d.state, d.attempt_count,
+       case when s.active and exists (select from tinydev_impl.server v where v.server_id = s.holder and v.lease_until > pg_catalog.clock_timestamp()) then d.next_attempt_at end as next_attempt_at,
        d.last_attempt_at, d.status_code, d.latency_ms, d.error, d.response, s.subscription_id
   from tinydev_impl.subscription s
   join tinydev_impl.delivery d on d.subscription_id = s.subscription_id;
@@ -26,7 +27,7 @@ by subscription_id and delivery_id. tinydev.attempt has each attempt; tinydev.re
 comment on column tinydev.delivery.delivery_id     is 'position of the event';
 comment on column tinydev.delivery.state           is 'pending (not tried yet), failing (will be tried again), delivered, dead (given up)';
 comment on column tinydev.delivery.attempt_count   is 'attempts of the plan that were made';
-comment on column tinydev.delivery.next_attempt_at is 'null while an earlier one about the same subject waits, and when there is no next';
+comment on column tinydev.delivery.next_attempt_at is 'null while an earlier one about the same subject waits, the subscription is paused, or no server delivers it, and when there is no next';
 comment on column tinydev.delivery.status_code     is 'of the last attempt: of HTTP or SMTP, or the exit code of a command';
 comment on column tinydev.delivery.latency_ms      is 'how long the last attempt took';
 comment on column tinydev.delivery.error           is 'why the last attempt failed';

@@ -9,7 +9,7 @@ begin
   select d.* into v_delivery from tinydev.delivery d
    where d.subscription_id = v_subscription.subscription_id and d.delivery_id = describe_delivery.delivery_id;
   if not found then
-    perform tinydev_lib.fault(404, 'delivery_not_found', format('%s has no delivery %s', v_subscription.name, describe_delivery.delivery_id),
+    perform tinydev_lib.fault(404, 'delivery_not_found', format('the subscription %s has no delivery %s', v_subscription.name, describe_delivery.delivery_id),
       'select delivery_id, state from tinydev.delivery lists them');
   end if;
   return to_jsonb(v_delivery) || jsonb_build_object(

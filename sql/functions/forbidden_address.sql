@@ -3,30 +3,17 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_host    text := lower(substring(url from '(?i)^https?://([[][^]]*]|[^/?#:]*)'));
-  v_address inet;
+  v_address inet := tinydev_lib.url_address(url);
 begin
-  begin
-    v_address := case when v_host in ('localhost', 'localhost.') or v_host like '%.localhost' then '127.0.0.1' else split_part(trim(both '[]' from v_host), '%', 1) end::inet;
-  exception when invalid_text_representation then
-    return null;  -- a name: the server looks at the address that it leads to
-  end;
-  if exists (select from unnest(allowed) a where v_address <<= a) then
-    return null;
-  end if;
-  -- An IPv4 address in IPv6's clothes is the one that is connected to.
-  if v_address <<= '::ffff:0:0/96' then
-    v_address := '0.0.0.0'::inet + (v_address - '::ffff:0:0'::inet);
-    if exists (select from unnest(allowed) a where v_address <<= a) then
-      return null;
-    end if;
+  if v_address is null or v_address <<= any (allowed) then
+    return null;  -- of a name the server looks at the address that it leads to
   end if;
   -- As in pkg/deliver/guard.go; of IPv6 all that lies outside of its public addresses too.
   if v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '168.63.129.16', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24',
                               '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3',
                               '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']::inet[])
      or family(v_address) = 6 and not v_address <<= '2000::/3' then
-    return v_host;
+    return lower(substring(url from '(?i)^https?://([[][^]]*]|[^/?#:]*)'));
   end if;
   return null;
 end $$;
@@ -34,3 +21,23 @@ end $$;
 comment on function tinydev_lib.forbidden_address(text, cidr[]) is
 $$The host of a URL when it is an address of an inner network that is not among the allowed ones; null for others and for names. It is there
 for the early answer: the server looks at each address that it connects to.$$;
+
+create or replace function tinydev_lib.url_address(url text) returns inet
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host    text := lower(substring(url from '(?i)^https?://([[][^]]*]|[^/?#:]*)'));
+  v_address inet;
+begin
+  v_address := case when v_host in ('localhost', 'localhost.') or v_host like '%.localhost' then '127.0.0.1' else split_part(trim(both '[]' from v_host), '%', 1) end::inet;
+  -- An IPv4 address in IPv6's clothes is the one that is connected to.
+  if v_address <<= '::ffff:0:0/96' then
+    v_address := '0.0.0.0'::inet + (v_address - '::ffff:0:0'::inet);
+  end if;
+  return v_address;
+exception when invalid_text_representation then
+  return null;
+end $$;
+
+comment on function tinydev_lib.url_address(text) is 'The address that stands in a URL for its host; null for a name, whose address only the server finds out.';

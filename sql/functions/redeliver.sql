@@ -21,7 +21,7 @@ begin
     perform tinydev_lib.fault(422, 'redelivery_invalid', format('%L is no state to deliver again', v_state), 'dead, failing, delivered or all');
   end if;
   if delivery_id is not null and not exists (select from tinydev.delivery d where d.subscription_id = v_old.subscription_id and d.delivery_id = redeliver.delivery_id) then
-    perform tinydev_lib.fault(404, 'delivery_not_found', format('%s has no delivery %s', v_old.name, redeliver.delivery_id),
+    perform tinydev_lib.fault(404, 'delivery_not_found', format('the subscription %s has no delivery %s', v_old.name, redeliver.delivery_id),
       'select delivery_id, state from tinydev.delivery lists them; tinydev.replay sends what has none');
   end if;
   if redeliver.dry_run then

@@ -23,14 +23,15 @@ begin
   insert into tinydev_lib.own_request (role_name, verb, arguments)
   values (current_user, 'rotate_secret', jsonb_build_object('subscription_id', v_old.subscription_id, 'secret', v_secret, 'keep_seconds', keep_seconds))
   returning answer into v_answer;
-  return v_answer || jsonb_build_object('name', v_old.name, 'secret', v_secret);
+  return v_answer || jsonb_build_object('name', v_old.name, 'secret', v_secret, 'warnings', to_jsonb(array_remove(array[
+    case when v_old.old_secret_until is not null then 'the secret before the one that was replaced just now signs no more: only two sign at the same time' end], null)));
 end $$;
 
 comment on function tinydev.rotate_secret(text, text, integer, boolean) is
 $$Gives a webhook another secret; one is made when it is missing (from PostgreSQL 13 on; the command line, HTTP and the page always make one).
 Until keep_seconds have passed, a day by default, the one before signs too: each request carries both
-signatures, so the receiver can change over at any time in between. Answers {"name":"hook","secret":"whsec_…","old_secret_until":…}, the secret this
-once; with dry_run {"sql":[…]}. Errors: TD404 subscription_not_found; TD422 secret_invalid.$$;
+signatures, so the receiver can change over at any time in between. Two sign at most: rotated again within that time, the oldest signs no more, of which "warnings" tells.
+Answers {"name":"hook","secret":"whsec_…","old_secret_until":…,"warnings":[]}, the secret this once; with dry_run {"sql":[…]}. Errors: TD404 subscription_not_found; TD422 secret_invalid.$$;
 
 create or replace function tinydev_impl.put_secret(p_role name, p_arguments jsonb) returns jsonb
 language plpgsql security definer

@@ -32,7 +32,7 @@ begin
      order by e.position
   loop
     if v_event.type <> 'subscription.tested' then
-      if v_subscription.rearm = 'each' then
+      if v_subscription.rearm = 'each' or v_event.type = 'delivery.dead_lettered' then
         continue when not tinydev_impl.condition_holds(v_subscription.condition, v_event.data);
       else
         -- From the log alone, so that a crash or a replay chooses the same: back to the last event of the subject that counts, but not

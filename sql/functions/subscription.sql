@@ -3,8 +3,9 @@ select s.subscription_id, s.role_name as owner, s.name, s.kind, s.target,
        (select pg_catalog.array_agg('tinydev.' || t.type order by t.n) from pg_catalog.unnest(s.types) with ordinality t(type, n)) as types,
        s.subjects, s.condition::text as condition, s.attach, s.attach_rows, s.options, s.rearm, s.rearm_seconds, s.digest_seconds,
        s.timeout_seconds, s.retry_seconds, s.pause_after_seconds, s.active, s.paused_at, s.pause_reason, s.failing_since, s.last_delivered_at,
-       s.cursor_position as position, h.position - s.cursor_position as behind, v.name as server,
-       case when s.old_secret_until > pg_catalog.clock_timestamp() then s.old_secret_until end as old_secret_until, s.created_at
+       s.cursor_position as position, case when s.pause_reason is distinct from 'no_target' then tinydev_impl.waiting_events(s.subscription_id, h.position) else 0 end as behind, v.name as server,
+       case when s.old_secret_until > pg_catalog.clock_timestamp() then s.old_secret_until end as old_secret_until, s.created_at,
+       case when s.active and v.name is null then tinydev_lib.unserved(s.kind, s.target, s.role_name) end as unserved
   from tinydev_impl.subscription s
   cross join tinydev_impl.head h
   left join tinydev_impl.server v on v.server_id = s.holder and v.lease_until > pg_catalog.clock_timestamp()
@@ -30,7 +31,8 @@ comment on column tinydev.subscription.retry_seconds       is 'waits between the
 comment on column tinydev.subscription.pause_after_seconds is 'failing for so long without any success pauses it';
 comment on column tinydev.subscription.pause_reason        is 'user, failing, gone (the target answered 410), unsubscribed (its reader ended it), no_target';
 comment on column tinydev.subscription.failing_since       is 'first failure since the last success';
-comment on column tinydev.subscription.position            is 'cursor: all events up to here were dealt with, or have their delivery';
-comment on column tinydev.subscription.behind              is 'positions of the log after the cursor';
+comment on column tinydev.subscription.position            is 'cursor: all events up to here were dealt with, or have their delivery; while nothing fits it follows the log now and then';
+comment on column tinydev.subscription.behind              is 'events after the cursor that fit and have no delivery yet, 0 when nothing waits; beyond 5,000 positions all count';
 comment on column tinydev.subscription.server              is 'the server that delivers at the moment; null when none does';
+comment on column tinydev.subscription.unserved            is 'what no server that is up has for it; null when one can deliver, or it is paused';
 comment on column tinydev.subscription.old_secret_until    is 'until when the secret before the last rotation signs too';

@@ -86,6 +86,7 @@ create index delivery_dead on tinydev_impl.delivery (subscription_id, position) 
 alter table tinydev_impl.subscription enable row level security;
 alter table tinydev_impl.delivery enable row level security;
 grant select on tinydev_impl.subscription, tinydev_impl.delivery to tinydev_reader;
+grant select (server_id, lease_until) on tinydev_impl.server to tinydev_reader;
 
 do $$
 declare
@@ -108,7 +109,7 @@ alter table tinydev_impl.instance add column delivery_retention interval not nul
 
 -- Users from before get what new ones do, see tinydev_impl.add_notices.
 insert into tinydev_impl.subscription (role_name, name, kind, types, rearm, active, paused_at, pause_reason, cursor_position, read_position)
-select r.rolname, 'notices', 'email', array['view.failed', 'view.missed', 'view.refreshed'], 'once', false, pg_catalog.clock_timestamp(), 'no_target', h.position, h.position
+select r.rolname, 'notices', 'email', array['view.failed', 'view.missed', 'view.refreshed', 'subscription.paused', 'subscription.resumed', 'delivery.dead_lettered'], 'once', false, pg_catalog.clock_timestamp(), 'no_target', h.position, h.position
   from pg_catalog.pg_roles r, tinydev_impl.head h
  where r.rolcanlogin and not r.rolsuper
    and exists (select from pg_catalog.pg_auth_members m where m.roleid = 'tinydev_user'::pg_catalog.regrole and m.member = r.oid);

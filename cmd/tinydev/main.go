@@ -49,7 +49,7 @@ With a file of your own:
   tinydev events --follow
 
 Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 database or server unreachable,
-4 wrong schema version of the database, 130 interrupted.`,
+4 wrong schema version of the database, 5 errors found by the doctor, 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noSuchCommand,
@@ -64,7 +64,7 @@ Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 d
 	root.AddCommand(
 		newUp(), newDown(), newServe(), newMigrate(), newCA(),
 		newDemo(), newLoad(), newTable(), newView(), newQuery(), newJob(), newEvents(), newSubscribe(), newSubscription(), newTrigger(), newLineage(), newShare(), newUnshare(), newTrust(),
-		newUser(), newToken(), newSettings(), newAudit(), newEnv(), newPsql(), newConfig(), newVersion(),
+		newUser(), newToken(), newSettings(), newAudit(), newDoctor(), newEnv(), newPsql(), newConfig(), newVersion(),
 	)
 	return root
 }

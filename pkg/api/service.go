@@ -7,6 +7,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -52,6 +53,10 @@ type Options struct {
 	TestWait time.Duration
 	// Ready says why the server is not ready; nil when it is.
 	Ready func(context.Context) error
+	// Health is what the doctor said last, for /readyz; nil, or a nil answer, where it is not known.
+	Health func() json.RawMessage
+	// Canary tries whether pg_cron starts jobs, before the doctor is asked; nil where there is no way.
+	Canary func(context.Context)
 }
 
 // Service is the API.
@@ -71,6 +76,8 @@ type Service struct {
 	stall     time.Duration
 	testWait  time.Duration
 	ready     func(context.Context) error
+	health    func() json.RawMessage
+	canary    func(context.Context)
 	streams   *streams
 	huma      huma.API
 	openapi   []byte
@@ -79,7 +86,7 @@ type Service struct {
 // New makes the API with all its routes.
 func New(o Options) (*Service, error) {
 	s := &Service{Echo: echo.New(), control: o.Control, loader: o.Loader, relay: o.Relay, deliverer: o.Deliverer, auth: o.Auth, metrics: o.Metrics, log: o.Logger,
-		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, stall: o.StallLimit, testWait: cmp.Or(o.TestWait, defaultTestWait), streams: newStreams(o)}
+		hosts: knownHosts(o.Listen, o.Hosts), cell: o.MaxCellBytes, ready: o.Ready, health: o.Health, canary: o.Canary, stall: o.StallLimit, testWait: cmp.Or(o.TestWait, defaultTestWait), streams: newStreams(o)}
 	if s.stall == 0 {
 		s.stall = defaultStall
 	}
@@ -113,6 +120,7 @@ func New(o Options) (*Service, error) {
 	s.triggerRoutes()
 	s.lineageRoutes()
 	s.auditRoutes()
+	s.doctorRoutes()
 	s.sharingRoutes()
 	s.userRoutes()
 	s.identityRoutes()

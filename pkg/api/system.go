@@ -65,14 +65,21 @@ func (s *Service) systemRoutes() error {
 	return nil
 }
 
-// readiness answers GET /readyz: 200 when the server can work; 503 with the reason.
+// readiness answers GET /readyz: 200 when the server can work, with what the doctor said last, whatever that is; 503 with the reason.
 func (s *Service) readiness(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyLimit)
 	defer cancel()
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
+	answer := struct {
+		Status string          `json:"status"`
+		Doctor json.RawMessage `json:"doctor,omitempty"`
+	}{Status: "ready"}
+	if s.health != nil {
+		answer.Doctor = s.health()
+	}
+	return c.JSON(http.StatusOK, answer)
 }
 
 func (s *Service) docs(c echo.Context) error {

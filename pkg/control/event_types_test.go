@@ -183,6 +183,13 @@ func TestEventTypesHappen(t *testing.T) {
 			array[now()], array[503], array[12], array['answered 503 Service Unavailable'], array['busy'], array[null]::integer[])`, hook, id))
 	exec(t, conn, "select tinydev.alter_subscription('hook', active => false)", "select tinydev.alter_subscription('hook', active => true)")
 
+	// pg_cron could not start a job of ann's, and then it could.
+	exec(t, conn, `select cron.schedule_in_database('own', '0 0 1 1 *', 'select 1', current_database())`)
+	for _, end := range []string{"'failed', 'connection failed'", "'succeeded', ''"} {
+		exec(t, super, `insert into cron.job_run_details (jobid, runid, username, database, command, status, return_message, start_time, end_time)
+			select jobid, nextval('cron.runid_seq'), username, database, command, `+end+`, now(), now() from cron.job where jobname = 'own'`, "select tinydev_impl.watch_doctor()")
+	}
+
 	types := catalogue(t)
 	place()
 	read := typesRead(t, types, c.As(pgtest.Bob), false)

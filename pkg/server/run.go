@@ -52,6 +52,7 @@ type server struct {
 	relay       *relay.Relay
 	deliverer   *deliver.Deliverer
 	cron        cronWatch
+	health      healthWatch
 	auth        *auth.Auth
 	metrics     *observe.Metrics
 	api         *api.Service
@@ -102,6 +103,7 @@ func (s *server) run(ctx context.Context) error {
 	}()
 	go s.watchEvents(relaying)
 	go s.watchLimits(relaying)
+	go s.watchHealth(relaying)
 
 	httpServer, err := s.httpServer()
 	if err != nil {
@@ -205,6 +207,7 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	s.metrics.WatchDeliverer(s.deliverer.Held)
 	s.api, err = api.New(api.Options{Control: verbs, Loader: loader, Relay: s.relay, Deliverer: s.deliverer, Auth: s.auth, Metrics: s.metrics, Logger: s.log, Version: Version,
 		Listen: s.listener.Addr().String(), Hosts: s.hosts(), MaxCellBytes: int(s.cfg.MaxCellBytes), Ready: s.ready,
+		Health: s.health.health, Canary: func(ctx context.Context) { s.canary(ctx, canaryOnDemand) },
 		MaxStreams: int(s.cfg.MaxStreams), MaxStreamsPerToken: int(s.cfg.MaxStreamsPerToken)})
 	if err != nil {
 		return err

@@ -141,6 +141,7 @@ var notices = map[string]string{
 	"redelivered":          "It is sent once more.",
 	"redelivered-more":     "The first 10,000 are sent once more; ask again for the rest.",
 	"replayed":             "What fits is sent again from there on.",
+	"mended":               "What could be mended without a loss is mended.",
 	"trigger-made":         "The trigger is made; it notifies from the next event on.",
 
 	"user-made":        "The user is made. To come in, it needs a token or a password.",

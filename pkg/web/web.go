@@ -199,6 +199,9 @@ func (w *Web) Register(e *echo.Echo) {
 	get("/settings", administrators(showSettings))
 	post("/settings", administrators(saveSettings))
 	get("/audit", administrators(listAudit))
+
+	get("/doctor", showDoctor)
+	post("/doctor", administrators(mend))
 }
 
 // handler answers one request of a user.

@@ -9,7 +9,9 @@ begin
     exit when tinydev_impl.prune_deliveries(10000) operator(pg_catalog.<) 10000;
     commit;
   end loop;
+  commit;
+  perform tinydev_impl.watch_doctor();
 end $$;
 
 comment on procedure tinydev_impl.upkeep_all() is
-$$All of the upkeep, for the system job: tinydev_impl.upkeep, and then the deliveries, in batches that hold nobody up.$$;
+$$All of the upkeep, for the system job: tinydev_impl.upkeep, then the deliveries, in batches that hold nobody up, and the doctor.$$;

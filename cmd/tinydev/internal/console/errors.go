@@ -17,6 +17,7 @@ const (
 	ExitUsage       = 2 // a wrong command, wrong input, or a wrong configuration
 	ExitUnreachable = 3 // the database or the server does not answer
 	ExitSchema      = 4 // the database has another schema version
+	ExitErrors      = 5 // the doctor found errors
 	ExitInterrupted = 130
 )
 

@@ -48,6 +48,7 @@ type deliveryLine struct {
 	control.Delivery
 	Subscription string // by which it is found
 	Tab          string // the state that the list is narrowed to
+	Held         bool   // a server delivers, so that what has no next attempt waits for its turn
 }
 
 // Short is the event's type as it is in SQL.
@@ -81,7 +82,7 @@ func (v *visit) deliveries(s subscribed) (deliveryList, error) {
 		return list, err
 	}
 	for _, row := range rows {
-		list.Items = append(list.Items, deliveryLine{row, s.Full, list.State})
+		list.Items = append(list.Items, deliveryLine{row, s.Full, list.State, s.Held()})
 	}
 	if len(rows) == deliveriesPerPage {
 		list.Older = s.Place("state", list.State, "before", strconv.FormatInt(rows[deliveriesPerPage-1].DeliveryID, 10))
@@ -96,7 +97,7 @@ func (v *visit) deliveries(s subscribed) (deliveryList, error) {
 	if err != nil || test == nil {
 		return list, err
 	}
-	list.Test = &deliveryLine{*test, s.Full, ""}
+	list.Test = &deliveryLine{*test, s.Full, "", s.Held()}
 	return list, nil
 }
 
@@ -128,7 +129,7 @@ func showDelivery(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p.D = deliveryLine{detail.Delivery, p.S.Full, ""}
+	p.D = deliveryLine{detail.Delivery, p.S.Full, "", p.S.Held()}
 	p.Attempts = detail.Attempts
 	slices.Reverse(p.Attempts)
 	var pretty bytes.Buffer

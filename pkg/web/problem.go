@@ -192,14 +192,16 @@ func texts(value any) []string {
 	return nil
 }
 
-// sentence begins with a capital and ends with a full stop.
+// sentence begins with a capital, unless what it begins with is SQL or the name of something, and ends with a full stop.
 func sentence(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return ""
 	}
 	first, rest := text[:1], text[1:]
-	if second, _, _ := strings.Cut(rest, " "); strings.ToLower(second) == second { // not an acronym, nor a name such as iPod
+	second, _, _ := strings.Cut(rest, " ")
+	isName := strings.ToLower(second) != second || strings.ContainsAny(strings.TrimRight(second, ".,:;"), "_.(@/:") // an acronym, iPod, ann.hook
+	if !isName && first+second != "select" {
 		first = strings.ToUpper(first)
 	}
 	text = first + rest

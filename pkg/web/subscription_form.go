@@ -42,6 +42,7 @@ type subscriptionForm struct {
 	Rearm, RearmEvery          string
 	Timeout, Retry, PauseAfter string
 	Secret                     string
+	MadeSecret                 string // that a test was signed by, and the subscription gets when Secret is ""
 
 	Partial bool // only a block of the page is asked for, and so says what is wrong with which field
 	SQL     []string
@@ -303,7 +304,7 @@ func (v *visit) readSubscriptionForm() (p subscriptionForm, types, subjects []st
 		Name: text("name"), Kind: text("kind"), URL: text("url"), Addresses: text("addresses"), Command: text("command"), Target: text("target"),
 		Condition: text("condition"), Attach: text("attach"), AttachRows: text("attach_rows"), Subject: text("subject_template"), Body: lines("body"), Chart: text("chart") != "",
 		Digest: text("digest_seconds"), Rearm: text("rearm"), RearmEvery: text("rearm_seconds"), Timeout: text("timeout_seconds"), Retry: text("retry_seconds"),
-		PauseAfter: text("pause_after_seconds"), Secret: text("secret"),
+		PauseAfter: text("pause_after_seconds"), Secret: text("secret"), MadeSecret: text("made_secret"),
 	}
 	form := v.Request().Form // FormValue has parsed it
 	types = append(slices.Clone(form["type"]), splitTypes(v.FormValue("other_types"))...)
@@ -416,16 +417,23 @@ func createSubscription(v *visit) error {
 	p, types, subjects := v.readSubscriptionForm()
 	change, err := p.change(types, subjects)
 	made := control.NewSubscription{Name: p.Name, Kind: p.Kind, Target: p.target(), Secret: p.Secret, SubscriptionChange: change}
-	if p.Kind != "webhook" {
-		made.Secret = ""
-	}
 	do := v.FormValue("do")
+	switch {
+	case p.Kind != "webhook":
+		made.Secret = ""
+	case p.Secret == "" && do == "save":
+		made.Secret = p.MadeSecret
+	}
 	if do != "save" && made.Name == "" {
 		made.Name = "new" // while none is typed yet
 	}
 	if err == nil {
 		var done control.Change[control.Subscription]
 		done, err = v.user.CreateSubscription(v.ctx(), made, do != "save")
+		if e := fault.As(err); do == "test" && e != nil && (e.Fields["field"] == "name" || e.Code == "subscription_name_taken") {
+			made.Name = "new-" + strconv.FormatInt(time.Now().UnixNano(), 36) // a test needs no name, right or wrong
+			_, err = v.user.CreateSubscription(v.ctx(), made, true)
+		}
 		if err == nil && do == "save" {
 			return v.createdSubscription(done.Made)
 		}
@@ -516,7 +524,7 @@ func (p *subscriptionForm) place(e *fault.Error) {
 type testResult struct {
 	deliver.Outcome
 	Took   time.Duration
-	Signed bool // with a secret for this test alone
+	Signed bool // with a secret that was made for it
 }
 
 // Delivered says whether the target took it.
@@ -541,7 +549,10 @@ func (v *visit) tryTarget(p *subscriptionForm, name string, change control.Subsc
 	if p.Kind == "webhook" {
 		s.Secrets = []string{p.Secret}
 		if p.Secret == "" || p.Old != nil {
-			s.Secrets, result.Signed = []string{control.NewWebhookSecret()}, true
+			if p.MadeSecret == "" || p.Old != nil {
+				p.MadeSecret = control.NewWebhookSecret()
+			}
+			s.Secrets, result.Signed = []string{p.MadeSecret}, true
 		}
 	}
 	var err error

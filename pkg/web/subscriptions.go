@@ -61,6 +61,12 @@ func (s subscribed) Light() light {
 	return light{Class: "good", Words: "delivering"}
 }
 
+// Missing is what no server that is up has for it; "" when one can deliver.
+func (s subscribed) Missing() string { return orEmpty(s.Unserved) }
+
+// Held says whether a server delivers it at the moment.
+func (s subscribed) Held() bool { return s.Active && s.Server != nil }
+
 // Reason is why it is paused; "" when it is not.
 func (s subscribed) Reason() string { return orEmpty(s.PauseReason) }
 
@@ -70,16 +76,8 @@ func (s subscribed) NoTarget() bool { return s.Target == "" }
 // IsNotices says whether it is the one that each user has from the beginning.
 func (s subscribed) IsNotices() bool { return s.Name == noticesName && s.Kind == "email" }
 
-// usualLag is what a subscription that keeps up may seem behind: its cursor is written down once a minute while nothing fits.
-const usualLag = 1000
-
-// Lag is how many events of the log it has not looked at yet, as far as that says something.
-func (s subscribed) Lag() int64 {
-	if s.NoTarget() || s.Active && s.Server != nil && s.FailingSince == nil && s.Pending+s.Failing == 0 && s.Behind <= usualLag {
-		return 0
-	}
-	return s.Behind
-}
+// Lag is how many events it has still to deal with.
+func (s subscribed) Lag() int64 { return s.Behind }
 
 // Open says whether something is under way, so that a page which shows it soon shows the past.
 func (s subscribed) Open() bool {
@@ -121,7 +119,6 @@ func (s subscribed) Filter() string {
 type subscriptionsPage struct {
 	Items   []subscribed
 	Owners  bool        // some are another's
-	Lagging bool        // some have not looked at all of the log yet
 	Notices *subscribed // waits for an address; nil when it does not, or is none
 	Mail    bool        // e-mail can be sent
 	Next    string
@@ -139,7 +136,6 @@ func listSubscriptions(v *visit) error {
 		s := v.subscribed(each)
 		p.Items = append(p.Items, s)
 		p.Owners = p.Owners || !s.Mine
-		p.Lagging = p.Lagging || s.Lag() > 0
 		if s.Mine && s.IsNotices() && s.NoTarget() {
 			p.Notices = &s
 		}
@@ -393,7 +389,7 @@ func rotateSecret(v *visit) error {
 	if err != nil {
 		return v.showSecret(p, err)
 	}
-	shown := madeSubscription{S: p.S, Secret: made.Made.Secret, Rotated: true}
+	shown := madeSubscription{S: p.S, Secret: made.Made.Secret, Rotated: true, Warnings: made.Made.Warnings}
 	if p.Keep != "0" {
 		shown.OldUntil = &made.Made.OldSecretUntil
 	}

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -92,18 +93,19 @@ func TestSubscriptions(t *testing.T) {
 	conn := s.db.Conn(pgtest.Ann)
 	s.load("friends", "friends.csv", friends)
 	s.get("/events", `href="/subscriptions"`)
-	s.get("/subscriptions", "notices", "waits for an address", "It waits for your address", "No server sends e-mail", "view.failed, view.missed, view.refreshed; of trouble the first and the recovery")
+	s.get("/subscriptions", "notices", "waits for an address", "It waits for your address", "No server sends e-mail", "view.failed, view.missed, view.refreshed, subscription.paused, subscription.resumed, delivery.dead_lettered; of trouble the first and the recovery")
 	s.get("/subscriptions/new?type=table.loaded&type=a.b&subject=bob.x", `value="webhook" checked`, `value="table.loaded" checked`, `value="a.b"`, "bob.x</textarea>", "TINYDEV_SMTP_URL", "TINYDEV_COMMANDS",
 		"5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 3 h, 6 h, 12 h", `value="&#34;Ann&#34;.friends"`, `placeholder="&#34;Ann&#34;.*"`, "<details class=\"fold\">")
 
 	// A test before anything is saved.
 	fields := hook("hook", r.URL+"/in")
 	r.answers(500, "no <b>room</b>")
-	s.want(s.post("/subscriptions/new", with(fields, "do", "test", "name", "")), http.StatusOK, "a test that fails", "The test did not arrive.", "answered 500 Internal Server Error", "no &lt;b&gt;room&lt;/b&gt;", "<dd>500</dd>", "for this test alone", `value="`+r.URL+`/in"`)
+	s.want(s.post("/subscriptions/new", with(fields, "do", "test", "name", "")), http.StatusOK, "a test that fails", "The test did not arrive.", "answered 500 Internal Server Error", "no &lt;b&gt;room&lt;/b&gt;", "<dd>500</dd>", "the secret that the subscription will have", `value="`+r.URL+`/in"`)
+	s.want(s.post("/subscriptions/new", with(fields, "do", "test", "name", "No Name")), http.StatusOK, "a test that needs no name", "The test did not arrive.")
 	r.answers(204, "")
 	tested := s.post("/subscriptions/new", with(fields, "do", "test"), "Tinydev-Fragment", "result")
 	s.want(tested, http.StatusOK, "a test", "The test arrived.", "<dd>204</dd>", "ms</dd>")
-	if strings.Contains(tested.body, "<html") || r.got() != 2 || !strings.Contains(r.bodies[1], "tinydev.subscription.tested") || !strings.Contains(r.bodies[1], `Ann.hook`) {
+	if strings.Contains(tested.body, "<html") || r.got() != 3 || !strings.Contains(r.bodies[2], "tinydev.subscription.tested") || !strings.Contains(r.bodies[2], `Ann.hook`) {
 		t.Errorf("%d tests came: %q", r.got(), r.bodies)
 	}
 	s.want(s.post("/subscriptions/new", with(fields, "do", "check")), http.StatusOK, "plan", "tinydev.create_subscription(name =&gt; &#39;hook&#39;, kind =&gt; &#39;webhook&#39;", "types =&gt; array[&#39;test.*&#39;, &#39;view.refreshed&#39;]",
@@ -112,11 +114,19 @@ func TestSubscriptions(t *testing.T) {
 		t.Error("a test or a check made it")
 	}
 
-	made := s.post("/subscriptions/new", fields)
+	// What the test was signed by is what the subscription gets.
+	signedBy := regexp.MustCompile(`name="made_secret" value="(whsec_[^"]*)"`).FindStringSubmatch(tested.body)
+	if signedBy == nil {
+		t.Fatalf("there is no secret in\n%s", tested.body)
+	}
+	made := s.post("/subscriptions/new", with(fields, "made_secret", html.UnescapeString(signedBy[1])))
 	s.want(made, http.StatusCreated, "make it", "The secret is shown this once", "data-copy", "webhook-signature", `href="/subscription?name=hook"`)
 	secret := regexp.MustCompile(`value="(whsec_[A-Za-z0-9&#;+/=]{40,})"`).FindStringSubmatch(made.body)
 	if secret == nil {
 		t.Fatalf("there is no secret in\n%s", content(made.body))
+	}
+	if secret[1] != signedBy[1] {
+		t.Errorf("the secret is %s, and the test was signed by %s", secret[1], signedBy[1])
 	}
 	page := s.get("/subscription?name=hook", "test.*, view.refreshed", r.URL, "1 s, 2 s", "Nothing was sent yet.", "tinydev.test_subscription(&#39;hook&#39;)", "active =&gt; false", "Send a test", "12 h").body
 	if strings.Contains(page, secret[1]) {
@@ -189,7 +199,7 @@ func TestSubscriptions(t *testing.T) {
 	if strings.Contains(rotated.body, secret[1]) {
 		t.Error("the secret is the old one")
 	}
-	s.want(s.post("/subscription/secret", url.Values{"name": {"hook"}, "keep": {"0"}}), http.StatusCreated, "rotate at once", "The old secret signs no more.")
+	s.want(s.post("/subscription/secret", url.Values{"name": {"hook"}, "keep": {"0"}}), http.StatusCreated, "rotate at once", "The old secret signs no more.", "signs no more: only two sign at the same time")
 
 	s.get("/subscription/drop?name=hook", "Drop the subscription?", "tinydev.drop_subscription(&#39;hook&#39;)")
 	s.follow(s.post("/subscription/drop", url.Values{"name": {"hook"}}), "It is dropped.")
@@ -446,7 +456,7 @@ func TestSubscriptionsOfOthers(t *testing.T) {
 	if body := bob.get("/subscriptions").body; strings.Contains(body, "secret-path") || strings.Contains(body, "Ann") {
 		t.Error("bob sees Ann's")
 	}
-	boss.get("/subscriptions", "secret-path", "<td>Ann</td>", `<span class="dim">you</span>`, `href="/subscription?name=Ann.hook"`)
+	boss.get("/subscriptions", "secret-path", "of Ann</span>", `<span class="dim">yours</span>`, `href="/subscription?name=Ann.hook"`)
 	boss.get("/subscription?name=Ann.hook", "This belongs to <strong>Ann</strong>", "secret-path", "tinydev.alter_subscription(&#39;Ann.hook&#39;")
 	boss.follow(boss.post("/subscription/active", url.Values{"name": {"Ann.hook"}, "active": {"false"}}), "The subscription is paused", "This belongs to")
 	boss.get("/subscription/edit?name=Ann.hook", "you change it as an administrator")

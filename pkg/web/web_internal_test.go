@@ -29,7 +29,8 @@ func TestWords(t *testing.T) {
 		{tableNameFor(strings.Repeat("x_", 40) + ".csv"), strings.Repeat("x_", 29) + "x"},
 		{viewNameFor(`"Ann"."My Table"`), "my_table_view"}, {viewNameFor("ann.friends"), "friends_view"},
 		{span(0), "0 s"}, {span(90), "90 s"}, {span(120), "2 min"}, {span(43200), "12 h"}, {span(86400), "1 day"}, {span(172800), "2 days"}, {spans([]int{5, 60}), "5 s, 1 min"}, {spans(nil), ""},
-		{sentence("division by zero"), "Division by zero."}, {sentence("really?"), "Really?"}, {sentence(""), ""}, {sentence("iPod is odd."), "iPod is odd."},
+		{sentence("division by zero"), "Division by zero."}, {sentence("really?"), "Really?"}, {sentence(""), ""}, {sentence("iPod is odd."), "iPod is odd."}, {sentence("select 1 lists them"), "select 1 lists them."},
+		{sentence("timeout_seconds is 0"), "timeout_seconds is 0."}, {sentence("gone. Or not"), "Gone. Or not."}, {sentence("choose: a or b"), "Choose: a or b."},
 		{notice("loaded", "2"), "Loaded 2 rows."}, {notice("loaded", "<b>"), ""}, {notice("<b>", ""), ""}, {notice("paused", "x"), "The job is paused."},
 	} {
 		if c.got != c.want {

@@ -63,7 +63,7 @@ Exit codes: 0 done, 1 internal error, 2 wrong usage, input or configuration, 3 d
 	root.SetHelpCommandGroupID(groupTools)
 	root.AddCommand(
 		newUp(), newDown(), newServe(), newMigrate(), newCA(),
-		newDemo(), newLoad(), newTable(), newView(), newQuery(), newJob(), newEvents(), newSubscribe(), newSubscription(), newTrigger(), newLineage(), newShare(), newUnshare(), newTrust(),
+		newDemo(), newLoad(), newTable(), newView(), newQuery(), newJob(), newEvents(), newSubscribe(), newSubscription(), newTrigger(), newFreshness(), newLineage(), newShare(), newUnshare(), newTrust(),
 		newUser(), newToken(), newSettings(), newAudit(), newDoctor(), newEnv(), newPsql(), newConfig(), newVersion(),
 	)
 	return root

@@ -188,7 +188,11 @@ func printRelations(w io.Writer, list []control.RelationSummary, views bool) err
 		if r.RowEstimate > 0 {
 			estimate = "about " + console.Number(r.RowEstimate)
 		}
-		row := []string{r.Name, r.Owner, estimate, console.Bytes(r.Bytes)}
+		name := r.Name
+		if r.Stale {
+			name += " (stale)"
+		}
+		row := []string{name, r.Owner, estimate, console.Bytes(r.Bytes)}
 		if views {
 			row = append(row, console.YesNo(r.Populated), console.YesNo(r.Concurrently))
 		}

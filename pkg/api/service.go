@@ -119,6 +119,7 @@ func New(o Options) (*Service, error) {
 	s.subscriptionRoutes()
 	s.triggerRoutes()
 	s.lineageRoutes()
+	s.freshnessRoutes()
 	s.auditRoutes()
 	s.doctorRoutes()
 	s.sharingRoutes()

@@ -190,7 +190,18 @@ func TestEventTypesHappen(t *testing.T) {
 			select jobid, nextval('cron.runid_seq'), username, database, command, `+end+`, now(), now() from cron.job where jobname = 'own'`, "select tinydev_impl.watch_doctor()")
 	}
 
+	for _, relation := range []string{"friends", "v"} {
+		must[control.Change[control.Freshness]](t)(ann.SetFreshness(ctx, relation, 60, false))
+	}
+	place()
+	exec(t, super, "update tinydev_impl.freshness set fresh_at = fresh_at - interval '1 hour', next_check_at = now()")
+	place()
+	exec(t, conn, "update numbers set n = 1")
+	must[control.Change[control.Refreshed]](t)(ann.Refresh(ctx, "v", false))
+	must[control.Change[control.Dropped]](t)(ann.DropFreshness(ctx, "friends", false))
+
 	types := catalogue(t)
+	place()
 	place()
 	read := typesRead(t, types, c.As(pgtest.Bob), false)
 	must[control.Change[control.Dropped]](t)(ann.DropView(ctx, "v", false))

@@ -42,6 +42,7 @@ type RelationSummary struct {
 	Bytes        int64  `json:"bytes" db:"total_bytes"`
 	Concurrently bool   `json:"concurrently" db:"can_refresh_concurrently"`
 	Comment      string `json:"comment,omitempty" db:"comment"`
+	Stale        bool   `json:"stale" db:"is_stale" doc:"whether it is older than was promised; false where nothing was"`
 }
 
 // Kinds of relations to list.
@@ -60,8 +61,8 @@ func (u *User) Relations(ctx context.Context, kind, after string, limit int) ([]
 	defer session.Release()
 	rows, err := session.Query(ctx, `
 select pg_catalog.format('%I.%I', r.workspace, r.name) as full_name, r.kind, r.owner, r.is_populated, r.row_estimate, r.total_bytes,
-       r.can_refresh_concurrently, coalesce(r.comment, '') as comment
-  from tinydev.relation r
+       r.can_refresh_concurrently, coalesce(r.comment, '') as comment, coalesce(f.is_stale, false) as is_stale
+  from tinydev.relation r left join tinydev.freshness f on f.relation_id = r.relation_id
  where (r.kind = $1 or $1 = 'table' and r.kind = 'foreign table')
    and ($2 = '' or (r.workspace, r.name) > (select p.workspace, p.relation from tinydev_lib.parse_name($2) p))
  order by r.workspace, r.name limit $3`, kind, after, limit)

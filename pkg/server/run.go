@@ -105,6 +105,7 @@ func (s *server) run(ctx context.Context) error {
 	go s.watchLimits(relaying)
 	go s.watchHealth(relaying)
 
+	go s.watchFreshness(relaying)
 	httpServer, err := s.httpServer()
 	if err != nil {
 		return err

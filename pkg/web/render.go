@@ -133,6 +133,9 @@ var notices = map[string]string{
 	"removed":   "The job is removed; the view stays as it is.",
 	"dropped":   "It is dropped.",
 
+	"promised":   "The promise is made; when it is broken, that is an event.",
+	"unpromised": "Nothing is promised of its age any more.",
+
 	"subscribed":           "The subscription is made; it is sent what happens from now on.",
 	"subscription-changed": "The subscription is changed.",
 	"subscription-paused":  "The subscription is paused; what happens meanwhile is sent when it is resumed.",

@@ -44,6 +44,7 @@ type tablePage struct {
 	Problem *problem // why there are no rows to show
 	Fresh   bool     // it was just loaded, so the next step is a query
 	Sharing sharing
+	Age     freshness
 }
 
 // showTable answers GET /table?name=.
@@ -55,6 +56,9 @@ func showTable(v *visit) error {
 	p := tablePage{Table: table, Fresh: v.QueryParam("done") == "loaded"}
 	p.Rows, p.Problem = v.firstRows(table)
 	if p.Sharing, err = v.sharing(table, "table"); err != nil {
+		return err
+	}
+	if p.Age, err = v.freshness(table, "table"); err != nil {
 		return err
 	}
 	return v.show(http.StatusOK, "table", "tables", plainName(table.Name), p)

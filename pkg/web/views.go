@@ -25,6 +25,7 @@ type viewPage struct {
 	Mine       bool   // the user owns it and so may change it
 	Fresh      bool   // it was just made, so the next step is a schedule
 	Sharing    sharing
+	Age        freshness
 }
 
 // showView answers GET /view?name=.
@@ -55,6 +56,9 @@ func (v *visit) showView(status int, name string, failed error) error {
 		p.RefreshSQL = plan.SQL
 	}
 	if p.Sharing, err = v.sharing(view, "view"); err != nil {
+		return err
+	}
+	if p.Age, err = v.freshness(view, "view"); err != nil {
 		return err
 	}
 	if p.Job, err = v.jobOf(view.Name); err != nil {

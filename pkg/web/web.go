@@ -177,6 +177,7 @@ func (w *Web) Register(e *echo.Echo) {
 	post("/tokens/new", createToken)
 	get("/tokens/revoke", confirmRevoke)
 	post("/tokens/revoke", revokeToken)
+	post("/freshness", setFreshness)
 	post("/share", share)
 	get("/unshare", confirmUnshare)
 	post("/unshare", unshare)

@@ -39,6 +39,8 @@ begin
                      case when g.is_grantable then ' with grant option' else '' end)
       from pg_class c, aclexplode(c.relacl) g where c.oid = attachments.view_id and g.grantee <> c.relowner
     union all
+    select 5, format('select tinydev_lib.move_freshness(%s, %L)', f.relation_id, f.relation) from tinydev.freshness f where f.relation_id = attachments.view_id
+    union all
     select 4, format('grant %s (%I) on %s to %s%s', lower(g.privilege_type), a.attname, v_name,
                      case g.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
                      case when g.is_grantable then ' with grant option' else '' end)
@@ -48,4 +50,4 @@ begin
 end $$;
 
 comment on function tinydev_lib.attachments(oid) is
-$$The SQL that gives a materialized view the indexes, statistics, settings, comments and grants that it has now.$$;
+$$The SQL that gives a materialized view the indexes, statistics, settings, comments, grants and promise of freshness that it has now.$$;

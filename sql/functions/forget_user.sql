@@ -21,6 +21,7 @@ begin
   delete from tinydev_impl.identity i where i.role_name = p_role;
   delete from tinydev_impl.user_limit l where l.role_name = p_role;
   delete from tinydev_impl.subscription s where s.role_name = p_role;
+  delete from tinydev_impl.freshness f where f.owner_name = p_role;
   delete from tinydev_impl.opted_out o where o.role_name = p_role;
   perform tinydev_impl.prune_triggers(p_role);
   return jsonb_build_object('jobs', v_jobs, 'tokens', v_tokens);
@@ -29,5 +30,6 @@ end $$;
 grant execute on function tinydev_impl.forget_user(name) to tinydev_roles;
 
 comment on function tinydev_impl.forget_user(name) is
-$$Removes what we keep of a user: its rows of cron.job, its tokens and page sessions, trust given and received, identities, limits, subscriptions, who wants no e-mail of it, triggers.
+$$Removes what we keep of a user: its rows of cron.job, its tokens and page sessions, trust given and received, identities, limits, subscriptions, who wants no e-mail of it, promises
+of freshness, triggers.
 Answers {"jobs":[{"job_id","name","view","schedule","command"}],"tokens":2}.$$;

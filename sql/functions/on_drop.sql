@@ -7,9 +7,11 @@ declare
   v_object record;
 begin
   for v_object in
-    select o.object_identity, o.schema_name, o.object_type from pg_event_trigger_dropped_objects() o
-     where o.object_type in ('materialized view', 'table') and not o.is_temporary and o.object_name !~ '^tinydev_replaced_[0-9]+$'
+    select o.objid, o.object_identity, o.schema_name, o.object_type from pg_event_trigger_dropped_objects() o
+     where o.object_type in ('materialized view', 'table', 'foreign table') and not o.is_temporary and o.object_name !~ '^tinydev_replaced_[0-9]+$'
   loop
+    delete from tinydev_impl.freshness f where f.relation_id = v_object.objid;
+    continue when v_object.object_type = 'foreign table';
     if v_object.object_type = 'materialized view' then
       delete from cron.job j where j.database = current_database() and tinydev_lib.job_view(j.command) = v_object.object_identity;
     end if;
@@ -33,4 +35,4 @@ begin
   end if;
 end $$;
 
-comment on event trigger tinydev_drop is 'TinyDevCRM: a dropped view takes its job along; what its users drop goes into the audit.';
+comment on event trigger tinydev_drop is 'TinyDevCRM: a dropped view takes its job along, what is dropped the promise of its freshness; what its users drop goes into the audit.';

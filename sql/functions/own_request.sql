@@ -38,6 +38,9 @@ begin
     when 'replay'              then new.answer := tinydev_impl.rewind(new.role_name, new.arguments);
     when 'create_trigger'      then new.answer := tinydev_impl.put_trigger(new.role_name, new.arguments);
     when 'drop_trigger'        then new.answer := tinydev_impl.remove_trigger(new.role_name, new.arguments);
+    when 'set_freshness'       then new.answer := tinydev_impl.put_freshness(new.role_name, new.arguments);
+    when 'drop_freshness'      then new.answer := tinydev_impl.remove_freshness(new.role_name, new.arguments);
+    when 'move_freshness'      then new.answer := tinydev_impl.change_freshness(new.role_name, new.arguments);
     else perform tinydev_lib.fault(422, 'request_invalid', format('there is no request %L', left(new.verb, 100)), 'call the functions of the schema tinydev');
   end case;
   return new;

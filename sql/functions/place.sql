@@ -7,6 +7,7 @@ set plan_cache_mode = force_generic_plan  -- planning anew costs as much as plac
 as $$
 declare
   v_partition_to bigint;
+  v_is_promised  boolean;
   v_event_ids    bigint[];
 begin
   placed := 0;
@@ -14,7 +15,8 @@ begin
     select h.position into head from tinydev_impl.head h;
     return;
   end if;
-  select h.position, h.partition_to into head, v_partition_to from tinydev_impl.head h where h.only_row for update;
+  select h.position, h.partition_to, exists (select from tinydev_impl.freshness) into head, v_partition_to, v_is_promised
+    from tinydev_impl.head h where h.only_row for update;
   v_event_ids := array(select i.event_id from tinydev_impl.inbox i order by i.event_id limit p_max_rows);
   -- Looked for after the events: what was asked for before one of them was committed is seen, and that event notifies.
   if exists (select from tinydev_impl.request r where r.answer ->> 'state' = 'pending') then
@@ -31,6 +33,9 @@ begin
     from moved m;
   get diagnostics placed = row_count;
   head := head + placed;
+  if v_is_promised then
+    perform tinydev_impl.note_fresh(head - placed, head);
+  end if;
   update tinydev_impl.head set position = place.head where only_row and placed > 0;
 end $$;
 

@@ -8,7 +8,13 @@ begin
     commit;
   end loop;
   commit;
+  loop
+    exit when tinydev_impl.check_freshness(1000) operator(pg_catalog.<) 1000;
+    commit;
+  end loop;
+  commit;
   perform tinydev_impl.enforce_limits();
 end $$;
 
-comment on procedure tinydev_impl.place_all() is $$Places all that is in the inbox, in batches, and enforces the limits of users; for the system job that does so where no server runs.$$;
+comment on procedure tinydev_impl.place_all() is $$Places all that is in the inbox, in batches, checks the promises of freshness, and enforces the limits of users; for the system job that
+does so where no server runs.$$;

@@ -5,6 +5,7 @@ as $$
   select case recovery_of.type
     when 'view.failed' then 'view.refreshed' when 'view.missed' then 'view.refreshed'
     when 'table.load_failed' then 'table.loaded'
+    when 'view.stale' then 'view.fresh' when 'table.stale' then 'table.fresh'
     when 'subscription.paused' then 'subscription.resumed'
   end
 $$;
@@ -15,7 +16,7 @@ $$The type of the event that ends the trouble which an event of this type tells 
 create or replace function tinydev_lib.trouble_types() returns text[]
 language sql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select array['view.failed', 'view.missed', 'table.load_failed', 'subscription.paused'] $$;
+as $$ select array['view.failed', 'view.missed', 'table.load_failed', 'view.stale', 'table.stale', 'subscription.paused'] $$;
 
 comment on function tinydev_lib.trouble_types() is
 $$The types of events that tell of trouble; tinydev_lib.recovery_of says what ends it.$$;

@@ -119,7 +119,8 @@ begin
         format('delete from tinydev_impl.trust where %L in (role_name, owner_name)', remove_user.name),
         format('delete from tinydev_impl.identity where role_name = %L', remove_user.name),
         format('delete from tinydev_impl.user_limit where role_name = %L', remove_user.name),
-        format('delete from tinydev_impl.subscription where role_name = %L', remove_user.name)
+        format('delete from tinydev_impl.subscription where role_name = %L', remove_user.name),
+        format('delete from tinydev_impl.freshness where owner_name = %L', remove_user.name)
       ] || v_sql || format('insert into tinydev_impl.dropped_user (role_name, dropped_by) values (%L, %L)', remove_user.name, session_user);
     return tinydev_lib.plan(v_sql);
   end;

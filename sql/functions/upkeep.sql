@@ -50,6 +50,10 @@ begin
     delete from tinydev_impl.audit a
      where a.audit_id in (select o.audit_id from tinydev_impl.audit o where o.at < clock_timestamp() - v_keep.audit_retention order by o.at limit 10000);
     get diagnostics v_batch = row_count;
+  delete from tinydev_impl.freshness f
+   where f.relation_id in (select o.relation_id from tinydev_impl.freshness o
+                            where not exists (select from pg_class c where c.oid = o.relation_id and pg_get_userbyid(c.relowner) = o.owner_name)
+                              for update skip locked);
     v_forgotten := v_forgotten + v_batch;
     exit when v_batch < 10000;
   end loop;
@@ -79,5 +83,5 @@ end $$;
 
 comment on function tinydev_impl.upkeep() is
 $$Keeps log partitions ahead, drops those older than the retention, prunes pg_cron's run history and the audit, which it tells of jobs
-that were unscheduled in psql, and removes page sessions that expired, and tokens, trust, identities, limits, subscriptions and triggers of roles
-that are gone.$$;
+that were unscheduled in psql, and removes page sessions that expired, tokens, trust, identities, limits, subscriptions and triggers of roles
+that are gone, and promises of freshness of relations that are gone or have another owner.$$;

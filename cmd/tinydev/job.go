@@ -23,88 +23,184 @@ cron fields (minute, hour, day of month, month, day of week; $ is the last day o
 
 Example:
   tinydev job preview '0 9 * * 1-5'             # in words, and the next runs
-  tinydev job create bdays_today '0 0 * * *'
+  tinydev job create bdays_today '0 9 * * *' --time-zone Europe/Berlin
+  tinydev job run 5
   tinydev job runs 5
 
 Next: tinydev events --follow`,
-		newJobCreate(), newJobReschedule(), newJobPause(true), newJobPause(false), newJobList(), newJobShow(), newJobRuns(), newJobPreview(), newJobDrop())
+		newJobCreate(), newJobAlter(), newJobRun(), newJobCancel(), newJobPause(true), newJobPause(false), newJobList(), newJobShow(), newJobRuns(), newJobPreview(), newJobDrop())
 }
 
 func newJobCreate() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
 		Use: "create VIEW SCHEDULE", Short: "Have pg_cron refresh a view",
-		Long: `Schedules the refresh of a view. A view has one job: a second call gives it the new schedule and keeps its id.
+		Long: `Schedules the refresh of a view. A view has one job: a second call changes that one and keeps its id, and what is not given.
+
+The schedule is read on the clock of --time-zone: a time that the clock skips in spring runs at the shift, one that it shows twice in
+autumn runs the first time. Each run is recorded, also one that failed, was skipped or was missed: tinydev job runs JOB.
 
 Example:
   tinydev job create bdays_today '0 0 * * *'    # at midnight
+  tinydev job create bdays_today '0 9 * * 1-5' --time-zone Europe/Berlin --retries 3 --timeout-seconds 600
   tinydev job create bdays_today '5 seconds'
   tinydev job create bdays_today '5 seconds' --dry-run
 
 Next: tinydev events --follow`,
 		Args: takes(2),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
-			zone, err := cmd.Flags().GetString("time-zone")
-			if err != nil {
-				return err
-			}
-			job, err := c.CreateJob(ctx, args[0], args[1], zone, on(cmd, "dry-run"))
+			job, err := c.CreateJob(ctx, args[0], jobOptions(cmd, &args[1]), on(cmd, "dry-run"))
 			if err != nil {
 				return err
 			}
 			return showChange(cmd, job.Made, job.SQL, func(w io.Writer) error { return printJob(w, job.Made) })
 		}),
 	}, true)
-	cmd.Flags().String("time-zone", "", "zone in which the schedule is read; default pg_cron's own")
+	jobFlags(cmd)
 	return cmd
 }
 
-func newJobReschedule() *cobra.Command {
+// jobFlags are those of jobOptions.
+func jobFlags(cmd *cobra.Command) {
+	cmd.Flags().String("time-zone", "", "zone on whose clock the schedule is read, such as Europe/Berlin; default pg_cron's own")
+	cmd.Flags().String("overlap", "", "times that pass while a run is under way: skip (default), queue_one, queue")
+	cmd.Flags().String("missed", "", "times at which pg_cron did not run it are made up for: none, once (default), all")
+	cmd.Flags().Int("timeout-seconds", 0, "how long a run may take; 0 is no limit")
+	cmd.Flags().Int("retries", 0, "how often a run that failed is tried again, after 30 s, 1 min, 2 min and so on")
+}
+
+// jobOptions are those that were given.
+func jobOptions(cmd *cobra.Command, schedule *string) control.JobOptions {
+	o := control.JobOptions{Schedule: schedule}
+	for name, to := range map[string]**string{"time-zone": &o.TimeZone, "overlap": &o.Overlap, "missed": &o.Missed} {
+		if value, err := cmd.Flags().GetString(name); err == nil && cmd.Flags().Changed(name) {
+			*to = &value
+		}
+	}
+	for name, to := range map[string]**int{"timeout-seconds": &o.TimeoutSeconds, "retries": &o.Retries} {
+		if value, err := cmd.Flags().GetInt(name); err == nil && cmd.Flags().Changed(name) {
+			*to = &value
+		}
+	}
+	return o
+}
+
+func newJobAlter() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "reschedule JOB SCHEDULE", Short: "Give a job another schedule",
-		Long: `Gives a job another schedule; its id stays. JOB is the number that "tinydev job list" shows.
+		Use: "alter JOB [SCHEDULE]", Aliases: []string{"reschedule"}, Short: "Change a job: schedule, time zone, overlap, missed runs, time-out, retries",
+		Long: `Changes a job; its id and what is not given stay. JOB is the number that "tinydev job list" shows.
 
 Example:
-  tinydev job reschedule 5 '*/10 * * * *'`,
-		Args: takes(2),
+  tinydev job alter 5 '*/10 * * * *'
+  tinydev job alter 5 '0 9 * * 1-5' --time-zone Europe/Berlin
+  tinydev job alter 5 --timeout-seconds 600 --retries 3`,
+		Args: takesFrom(1, 2),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
-			to := client.JobChange{Schedule: &args[1]}
-			if zone, err := cmd.Flags().GetString("time-zone"); err != nil {
-				return err
-			} else if zone != "" {
-				to.TimeZone = &zone
+			var schedule *string
+			if len(args) == 2 {
+				schedule = &args[1]
 			}
-			return alterJob(ctx, c, cmd, args[0], to)
+			return alterJob(ctx, c, cmd, args[0], jobOptions(cmd, schedule), nil)
 		}),
 	}, true)
-	cmd.Flags().String("time-zone", "", "zone in which the schedule is read; default pg_cron's own")
+	jobFlags(cmd)
 	return cmd
 }
 
 func newJobPause(pause bool) *cobra.Command {
 	verb, does := "pause", "Stops a job from running until it is resumed; a run that is under way goes on."
 	if !pause {
-		verb, does = "resume", "Lets a paused job run again. Runs that were missed are not made up for."
+		verb, does = "resume", "Lets a paused job run again. What passed meanwhile is not made up for."
 	}
-	return viewCommand(&cobra.Command{
-		Use: verb + " JOB", Short: strings.ToUpper(verb[:1]) + verb[1:] + " a job",
+	cmd := viewCommand(&cobra.Command{
+		Use: verb + " JOB|--all", Short: strings.ToUpper(verb[:1]) + verb[1:] + " a job, or all of yours",
 		Long: does + ` JOB is the number that "tinydev job list" shows.
 
 Example:
-  tinydev job ` + verb + ` 5`,
-		Args: takes(1),
+  tinydev job ` + verb + ` 5
+  tinydev job ` + verb + ` --all`,
+		Args: takesFrom(0, 1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			active := !pause
-			return alterJob(ctx, c, cmd, args[0], client.JobChange{Active: &active})
+			if on(cmd, "all") == (len(args) == 1) {
+				return fault.New(fault.Invalid, "usage", "name one job, or --all").WithHint("tinydev job list shows the numbers")
+			}
+			if len(args) == 1 {
+				return alterJob(ctx, c, cmd, args[0], control.JobOptions{}, &active)
+			}
+			paused, err := c.PauseJobs(ctx, active, on(cmd, "dry-run"))
+			if err != nil {
+				return err
+			}
+			return showChange(cmd, paused.Made, paused.SQL, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%sd %d of your jobs\n", verb, len(paused.Made.Jobs))
+				return err
+			})
+		}),
+	}, true)
+	cmd.Flags().Bool("all", false, "all jobs of yours that were made here")
+	return cmd
+}
+
+func newJobRun() *cobra.Command {
+	return viewCommand(&cobra.Command{
+		Use: "run JOB", Short: "Run a job now",
+		Long: `Runs a job now, also while it is paused, and waits for its end; its schedule goes on as before. The run is recorded like any other.
+JOB is the number that "tinydev job list" shows.
+
+Example:
+  tinydev job run 5
+
+Next: tinydev job runs 5`,
+		Args: takes(1),
+		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
+			jobID, err := jobNumber(args[0])
+			if err != nil {
+				return err
+			}
+			done, err := c.RunJob(ctx, jobID, on(cmd, "dry-run"))
+			if err != nil {
+				return err
+			}
+			return showRefreshed(cmd, done)
 		}),
 	}, true)
 }
 
-func alterJob(ctx context.Context, c *client.Client, cmd *cobra.Command, id string, to client.JobChange) error {
+func newJobCancel() *cobra.Command {
+	return viewCommand(&cobra.Command{
+		Use: "cancel RUN", Short: "Cancel a run that is under way",
+		Long: `Cancels a run; it fails, and is not tried again. RUN is the number that "tinydev job runs" shows.
+
+Example:
+  tinydev job cancel 117`,
+		Args: takes(1),
+		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
+			runID, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil || runID < 1 {
+				return fault.New(fault.Invalid, "usage", "%q is not the number of a run", args[0]).WithHint("tinydev job runs JOB shows the numbers")
+			}
+			cancelled, err := c.CancelRun(ctx, runID, on(cmd, "dry-run"))
+			if err != nil {
+				return err
+			}
+			return showChange(cmd, cancelled.Made, cancelled.SQL, func(w io.Writer) error {
+				did := "cancelled"
+				if !cancelled.Made.Cancelled {
+					did = "had ended already:"
+				}
+				_, err := fmt.Fprintf(w, "%s run %d\n", did, runID)
+				return err
+			})
+		}),
+	}, true)
+}
+
+func alterJob(ctx context.Context, c *client.Client, cmd *cobra.Command, id string, to control.JobOptions, active *bool) error {
 	jobID, err := jobNumber(id)
 	if err != nil {
 		return err
 	}
-	job, err := c.AlterJob(ctx, jobID, to, on(cmd, "dry-run"))
+	job, err := c.AlterJob(ctx, jobID, to, active, on(cmd, "dry-run"))
 	if err != nil {
 		return err
 	}
@@ -179,7 +275,7 @@ Next: tinydev job runs 5`,
 func newJobRuns() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
 		Use: "runs JOB", Short: "List the last runs of a job",
-		Long: `Lists the last runs of a job as pg_cron recorded them, newest first, with what PostgreSQL answered.
+		Long: `Lists the last runs of a job, newest first: why and when each began, how late, how long it took, and what PostgreSQL answered.
 
 Example:
   tinydev job runs 5 --limit 50`,
@@ -200,13 +296,9 @@ Example:
 			return show(cmd, list, func(w io.Writer) error {
 				var rows [][]string
 				for _, run := range list {
-					took := ""
-					if run.DurationMS != nil {
-						took = console.Duration(time.Duration(*run.DurationMS) * time.Millisecond)
-					}
-					rows = append(rows, []string{strconv.FormatInt(run.RunID, 10), run.Status, console.Time(run.StartedAt), took, text(run.Message)})
+					rows = append(rows, []string{strconv.FormatInt(run.RunID, 10), run.Status, run.Cause, console.Time(run.DueAt), console.Time(run.StartedAt), milliseconds(run.WaitMS), milliseconds(run.DurationMS), number(run.Rows), text(run.Message)})
 				}
-				return console.Table(w, []string{"run", "status", "started (UTC)", "took", "message"}, rows)
+				return console.Table(w, []string{"run", "status", "cause", "due (UTC)", "started (UTC)", "late", "took", "rows", "message"}, rows)
 			})
 		}),
 	}, false)
@@ -281,8 +373,22 @@ func printJob(w io.Writer, job control.Job) error {
 	if !job.Active {
 		state = "paused"
 	}
+	timeout, retries, last := "none", "", "none"
+	if job.Timeout != nil {
+		timeout = console.Duration(time.Duration(*job.Timeout) * time.Second)
+	}
+	if job.Retries != nil {
+		retries = strconv.Itoa(*job.Retries)
+	}
+	if run := job.LastRun; run != nil {
+		last = strings.TrimSpace(fmt.Sprintf("%d %s %s", run.RunID, run.Status, console.Time(run.StartedAt)))
+		if run.Failures > 1 {
+			last += fmt.Sprintf(", the %dth failure one after the other", run.Failures)
+		}
+	}
 	err := console.Fields(w, [2]string{"job", strconv.FormatInt(job.JobID, 10)}, [2]string{"view", text(job.View)}, [2]string{"schedule", job.Schedule},
-		[2]string{"in words", text(job.Words)}, [2]string{"time zone", job.TimeZone}, [2]string{"state", state}, [2]string{"owner", job.Owner},
+		[2]string{"in words", text(job.Words)}, [2]string{"time zone", job.TimeZone}, [2]string{"overlap", text(job.Overlap)}, [2]string{"missed", text(job.Missed)}, [2]string{"time-out", timeout}, [2]string{"retries", retries},
+		[2]string{"state", state}, [2]string{"last run", last}, [2]string{"owner", job.Owner},
 		[2]string{"next runs (UTC)", console.Times(job.NextRuns)}, [2]string{"command", job.Command})
 	if err != nil {
 		return err
@@ -297,6 +403,20 @@ func printWarnings(w io.Writer, warnings []string) error {
 		}
 	}
 	return nil
+}
+
+func milliseconds(ms *int64) string {
+	if ms == nil {
+		return ""
+	}
+	return console.Duration(time.Duration(*ms) * time.Millisecond)
+}
+
+func number(n *int64) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.FormatInt(*n, 10)
 }
 
 func text(value *string) string {

@@ -78,12 +78,19 @@ const (
 )
 
 // takes makes a wrong number of arguments a usage error that names the help.
-func takes(n int) cobra.PositionalArgs {
+func takes(n int) cobra.PositionalArgs { return takesFrom(n, n) }
+
+// takesFrom refuses fewer than least and more than most arguments.
+func takesFrom(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == n {
+		if least <= len(args) && len(args) <= most {
 			return nil
 		}
-		return usageFault(cmd, fmt.Errorf("%s takes %s, not %d", cmd.CommandPath(), console.Count(int64(n), "argument"), len(args)))
+		count := console.Count(int64(most), "argument")
+		if least < most {
+			count = fmt.Sprintf("%d to %s", least, count)
+		}
+		return usageFault(cmd, fmt.Errorf("%s takes %s, not %d", cmd.CommandPath(), count, len(args)))
 	}
 }
 

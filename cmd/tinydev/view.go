@@ -146,13 +146,17 @@ Next: tinydev view rows NAME`,
 			if err != nil {
 				return err
 			}
-			return showChange(cmd, refreshed.Made, refreshed.SQL, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "refreshed %s: %s, %s\n", refreshed.Made.View, console.Count(refreshed.Made.Rows, "row"),
-					console.Duration(time.Duration(refreshed.Made.DurationMS)*time.Millisecond))
-				return err
-			})
+			return showRefreshed(cmd, refreshed)
 		}),
 	}, true)
+}
+
+func showRefreshed(cmd *cobra.Command, refreshed control.Change[control.Refreshed]) error {
+	return showChange(cmd, refreshed.Made, refreshed.SQL, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "refreshed %s: %s, %s\n", refreshed.Made.View, console.Count(refreshed.Made.Rows, "row"),
+			console.Duration(time.Duration(refreshed.Made.DurationMS)*time.Millisecond))
+		return err
+	})
 }
 
 func newViewDrop() *cobra.Command {

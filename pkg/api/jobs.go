@@ -11,9 +11,8 @@ import (
 type scheduleInput struct {
 	DryRunParam
 	Body struct {
-		View     string `json:"view" doc:"name, or workspace.name"`
-		Schedule string `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds (1 to 59)" example:"0 9 * * 1-5"`
-		TimeZone string `json:"time_zone,omitempty" doc:"zone in which the schedule is read; default pg_cron's"`
+		View string `json:"view" doc:"name, or workspace.name"`
+		control.JobOptions
 	}
 }
 
@@ -35,10 +34,27 @@ type alterJobInput struct {
 	JobParam
 	DryRunParam
 	Body struct {
-		Schedule *string `json:"schedule,omitempty"`
-		TimeZone *string `json:"time_zone,omitempty"`
-		Active   *bool   `json:"active,omitempty" doc:"false pauses, true resumes"`
+		control.JobOptions
+		Active *bool `json:"active,omitempty" doc:"false pauses, true resumes"`
 	}
+}
+
+type pauseJobsInput struct {
+	DryRunParam
+	Body struct {
+		Active bool `json:"active" doc:"false pauses, true resumes"`
+	}
+}
+
+type viewRunsInput struct {
+	NameParam
+	After int64 `query:"after" minimum:"0" doc:"run_id of the last one of the page before"`
+	LimitParam
+}
+
+type cancelRunInput struct {
+	RunID int64 `path:"id" doc:"run_id"`
+	DryRunParam
 }
 
 type changeJobInput struct {
@@ -68,7 +84,7 @@ func (s *Service) jobRoutes() {
 	change(s, http.StatusCreated, operation("POST", "/v1/jobs", "schedule", "jobs",
 		"Have pg_cron refresh a view; a view that has a job gets the new schedule", 401, 403, 404, 422),
 		func(ctx context.Context, user *control.User, in *scheduleInput) (control.Change[control.Job], error) {
-			return user.Schedule(ctx, in.Body.View, in.Body.Schedule, in.Body.TimeZone, in.DryRun)
+			return user.Schedule(ctx, in.Body.View, in.Body.JobOptions, in.DryRun)
 		})
 	get(s, operation("GET", "/v1/jobs", "list-jobs", "jobs", "List the jobs that you may see, by job_id", 401),
 		func(ctx context.Context, user *control.User, in *jobsInput) (jobPage, error) {
@@ -81,11 +97,28 @@ func (s *Service) jobRoutes() {
 		})
 	change(s, http.StatusOK, operation("PATCH", "/v1/jobs/{id}", "alter-job", "jobs", "Pause, resume or reschedule a job", 401, 403, 404, 422),
 		func(ctx context.Context, user *control.User, in *alterJobInput) (control.Change[control.Job], error) {
-			return user.AlterJob(ctx, in.JobID, in.Body.Schedule, in.Body.TimeZone, in.Body.Active, in.DryRun)
+			return user.AlterJob(ctx, in.JobID, in.Body.JobOptions, in.Body.Active, in.DryRun)
 		})
 	change(s, http.StatusOK, operation("DELETE", "/v1/jobs/{id}", "unschedule", "jobs", "Remove a job; a run under way goes on", 401, 403, 404, 422),
 		func(ctx context.Context, user *control.User, in *changeJobInput) (control.Change[control.Unscheduled], error) {
 			return user.Unschedule(ctx, in.JobID, in.DryRun)
+		})
+	change(s, http.StatusOK, operation("PATCH", "/v1/jobs", "pause-jobs", "jobs", "Pause or resume all jobs of yours", 401),
+		func(ctx context.Context, user *control.User, in *pauseJobsInput) (control.Change[control.PausedJobs], error) {
+			return user.PauseJobs(ctx, in.Body.Active, in.DryRun)
+		})
+	change(s, http.StatusOK, operation("POST", "/v1/jobs/{id}/run", "run-job", "jobs", "Run a job now and wait for its end", 401, 403, 404, 422),
+		func(ctx context.Context, user *control.User, in *changeJobInput) (control.Change[control.Refreshed], error) {
+			return user.RunJob(ctx, in.JobID, in.DryRun)
+		})
+	change(s, http.StatusOK, operation("POST", "/v1/runs/{id}/cancel", "cancel-run", "jobs", "Cancel a run that is under way", 401, 403, 404, 409),
+		func(ctx context.Context, user *control.User, in *cancelRunInput) (control.Change[control.CancelledRun], error) {
+			return user.CancelRun(ctx, in.RunID, in.DryRun)
+		})
+	get(s, operation("GET", "/v1/views/{name}/runs", "list-view-runs", "jobs", "List the refreshes of a view, newest first", 401, 404, 422),
+		func(ctx context.Context, user *control.User, in *viewRunsInput) (runPage, error) {
+			list, err := user.ViewRuns(ctx, in.Name, in.After, in.Limit)
+			return runPage{orEmpty(list), next(list, in.Limit, func(r control.Run) int64 { return r.RunID })}, err
 		})
 	get(s, operation("GET", "/v1/jobs/{id}/runs", "list-runs", "jobs", "List the runs of a job, newest first", 401, 404),
 		func(ctx context.Context, user *control.User, in *runsInput) (runPage, error) {

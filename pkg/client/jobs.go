@@ -9,25 +9,35 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/control"
 )
 
-// CreateJob has pg_cron refresh a view; a view that has a job gets the new schedule. timeZone "" is pg_cron's own.
-func (c *Client) CreateJob(ctx context.Context, view, schedule, timeZone string, dryRun bool) (control.Change[control.Job], error) {
-	body := map[string]string{"view": view, "schedule": schedule}
-	if timeZone != "" {
-		body["time_zone"] = timeZone
-	}
-	return change[control.Job](ctx, c, http.MethodPost, "/v1/jobs", nil, body, dryRun)
+// CreateJob has pg_cron refresh a view; of a view that has a job it changes that.
+func (c *Client) CreateJob(ctx context.Context, view string, options control.JobOptions, dryRun bool) (control.Change[control.Job], error) {
+	return change[control.Job](ctx, c, http.MethodPost, "/v1/jobs", nil, struct {
+		View string `json:"view"`
+		control.JobOptions
+	}{view, options}, dryRun)
 }
 
-// JobChange is what to change of a job; what is nil stays.
-type JobChange struct {
-	Schedule *string `json:"schedule,omitempty"`
-	TimeZone *string `json:"time_zone,omitempty"`
-	Active   *bool   `json:"active,omitempty"`
+// AlterJob changes a job, and pauses or resumes it; what is nil stays.
+func (c *Client) AlterJob(ctx context.Context, jobID int64, to control.JobOptions, active *bool, dryRun bool) (control.Change[control.Job], error) {
+	return change[control.Job](ctx, c, http.MethodPatch, jobPath(jobID), nil, struct {
+		control.JobOptions
+		Active *bool `json:"active,omitempty"`
+	}{to, active}, dryRun)
 }
 
-// AlterJob pauses, resumes or reschedules a job.
-func (c *Client) AlterJob(ctx context.Context, jobID int64, to JobChange, dryRun bool) (control.Change[control.Job], error) {
-	return change[control.Job](ctx, c, http.MethodPatch, jobPath(jobID), nil, to, dryRun)
+// PauseJobs pauses all jobs of the user, or resumes all of them.
+func (c *Client) PauseJobs(ctx context.Context, active, dryRun bool) (control.Change[control.PausedJobs], error) {
+	return change[control.PausedJobs](ctx, c, http.MethodPatch, "/v1/jobs", nil, map[string]bool{"active": active}, dryRun)
+}
+
+// RunJob runs a job now and waits for its end.
+func (c *Client) RunJob(ctx context.Context, jobID int64, dryRun bool) (control.Change[control.Refreshed], error) {
+	return change[control.Refreshed](ctx, c, http.MethodPost, jobPath(jobID)+"/run", nil, nil, dryRun)
+}
+
+// CancelRun cancels a run that is under way.
+func (c *Client) CancelRun(ctx context.Context, runID int64, dryRun bool) (control.Change[control.CancelledRun], error) {
+	return change[control.CancelledRun](ctx, c, http.MethodPost, "/v1/runs/"+strconv.FormatInt(runID, 10)+"/cancel", nil, nil, dryRun)
 }
 
 // DropJob removes a job; a run that is under way goes on.

@@ -56,7 +56,7 @@ func TestHeldOpen(t *testing.T) {
 	defer cancel()
 	must[control.Change[control.Relation]](t)(bob.CreateTable(patient, "friends", friends, false))
 	must[control.Change[control.Relation]](t)(bob.CreateView(patient, "v", "select * from friends", false))
-	job := must[control.Change[control.Job]](t)(bob.Schedule(patient, "v", "* * * * *", "", false)).Made
+	job := must[control.Change[control.Job]](t)(bob.Schedule(patient, "v", control.JobOptions{Schedule: new("* * * * *")}, false)).Made
 	must[control.Change[control.Refreshed]](t)(bob.Refresh(patient, "v", false))
 	must[[]control.RelationSummary](t)(bob.Relations(patient, control.Tables, "", 10))
 	must[[]control.Run](t)(bob.Runs(patient, job.JobID, 0, 10))

@@ -93,21 +93,21 @@ func TestTableViewAndJob(t *testing.T) {
 		t.Errorf("after the last view come %+v", more)
 	}
 
-	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", "*/15 * * * *", "", false)).Made
+	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", control.JobOptions{Schedule: new("*/15 * * * *")}, false)).Made
 	if job.View == nil || *job.View != `"Ann".v` || job.Schedule != "*/15 * * * *" || !job.Active || len(job.NextRuns) != 5 || job.TimeZone != "UTC" ||
 		job.Command != `call tinydev.refresh('"Ann".v', cause => 'schedule')` {
 		t.Errorf("job %+v", job)
 	}
-	again := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", "5 seconds", "", false)).Made
+	again := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", control.JobOptions{Schedule: new("5 seconds")}, false)).Made
 	if again.JobID != job.JobID || again.Schedule != "5 seconds" {
 		t.Errorf("scheduled again: %+v, want job %d", again, job.JobID)
 	}
 	off := false
-	if paused := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, nil, nil, &off, false)).Made; paused.Active || len(paused.NextRuns) != 0 || paused.Schedule != "5 seconds" {
+	if paused := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, control.JobOptions{}, &off, false)).Made; paused.Active || len(paused.NextRuns) != 0 || paused.Schedule != "5 seconds" {
 		t.Errorf("paused: %+v", paused)
 	}
 	daily := "0 9 * * *"
-	if moved := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, &daily, nil, nil, false)).Made; moved.Active || moved.Schedule != daily {
+	if moved := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, control.JobOptions{Schedule: &daily}, nil, false)).Made; moved.Active || moved.Schedule != daily {
 		t.Errorf("a paused job that is rescheduled: %+v, want it paused still", moved)
 	}
 	if jobs := must[[]control.Job](t)(ann.Jobs(ctx, 0, 10)); len(jobs) != 1 {
@@ -142,7 +142,7 @@ func TestReplaceViewKeepsWhatHangsOnIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, `"My View"`, "0 0 * * *", "", false)).Made
+	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, `"My View"`, control.JobOptions{Schedule: new("0 0 * * *")}, false)).Made
 	sql := must[control.Change[control.Relation]](t)(ann.ReplaceView(ctx, `"My View"`, "select 1 as id, 'y' as name", true)).SQL
 	if len(sql) != 7 {
 		t.Errorf("dry run gives %q", sql)
@@ -233,7 +233,7 @@ func TestErrorsHaveTheirPlace(t *testing.T) {
 	wantFault(t, err, fault.Invalid, "type_unknown")
 	_, err = ann.CreateTable(ctx, "t", []control.Column{{Name: "a", Type: "text not null"}}, false)
 	wantFault(t, err, fault.Invalid, "type_unknown")
-	_, err = ann.Schedule(ctx, "nope", "* * * * *", "", false)
+	_, err = ann.Schedule(ctx, "nope", control.JobOptions{Schedule: new("* * * * *")}, false)
 	wantFault(t, err, fault.NotFound, "view_not_found")
 }
 
@@ -242,13 +242,16 @@ func TestOthersCannotChange(t *testing.T) {
 	c, _ := open(t)
 	ctx, ann, bob := context.Background(), c.As(pgtest.Ann), c.As(pgtest.Bob)
 	must[control.Change[control.Relation]](t)(ann.CreateView(ctx, "v", "select 1 as a", false))
-	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", "0 0 * * *", "", false)).Made
+	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", control.JobOptions{Schedule: new("0 0 * * *")}, false)).Made
 	const v = `"Ann".v`
 	for what, call := range map[string]func() error{
-		"refresh":  func() error { _, err := bob.Refresh(ctx, v, false); return err },
-		"drop":     func() error { _, err := bob.DropView(ctx, v, false); return err },
-		"replace":  func() error { _, err := bob.ReplaceView(ctx, v, "select 2 as a", false); return err },
-		"schedule": func() error { _, err := bob.Schedule(ctx, v, "* * * * *", "", false); return err },
+		"refresh": func() error { _, err := bob.Refresh(ctx, v, false); return err },
+		"drop":    func() error { _, err := bob.DropView(ctx, v, false); return err },
+		"replace": func() error { _, err := bob.ReplaceView(ctx, v, "select 2 as a", false); return err },
+		"schedule": func() error {
+			_, err := bob.Schedule(ctx, v, control.JobOptions{Schedule: new("* * * * *")}, false)
+			return err
+		},
 	} {
 		if err := call(); fault.CodeOf(err) != "not_owner" {
 			t.Errorf("%s: %v, want not_owner", what, err)
@@ -354,7 +357,7 @@ func TestHostileJobs(t *testing.T) {
 			t.Fatalf("%s: %v", command, err)
 		}
 	}
-	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", "5 seconds", "", false)).Made
+	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", control.JobOptions{Schedule: new("5 seconds")}, false)).Made
 	if jobs := must[[]control.Job](t)(ann.Jobs(ctx, 0, 100)); len(jobs) != 1 || jobs[0].JobID != job.JobID {
 		t.Errorf("ann sees %+v", jobs)
 	}
@@ -378,8 +381,8 @@ func TestLongNamesHaveJobsOfTheirOwn(t *testing.T) {
 	for _, end := range []string{"1", "2"} {
 		name := strings.Repeat("a", 61) + "_" + end
 		must[control.Change[control.Relation]](t)(ann.CreateView(ctx, name, "select 1 as a", false))
-		job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, name, "0 0 * * *", "", false)).Made
-		if again := must[control.Change[control.Job]](t)(ann.Schedule(ctx, name, "0 1 * * *", "", false)).Made; again.JobID != job.JobID {
+		job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, name, control.JobOptions{Schedule: new("0 0 * * *")}, false)).Made
+		if again := must[control.Change[control.Job]](t)(ann.Schedule(ctx, name, control.JobOptions{Schedule: new("0 1 * * *")}, false)).Made; again.JobID != job.JobID {
 			t.Errorf("scheduled again as job %d, was %d", again.JobID, job.JobID)
 		}
 		seen[job.JobID] = true
@@ -388,7 +391,7 @@ func TestLongNamesHaveJobsOfTheirOwn(t *testing.T) {
 	if _, err := db.Conn(pgtest.Ann).Exec(ctx, `select cron.schedule_in_database('"Ann".w', '* * * * *', 'select 1', current_database())`); err != nil {
 		t.Fatal(err)
 	}
-	seen[must[control.Change[control.Job]](t)(ann.Schedule(ctx, "w", "0 0 * * *", "", false)).Made.JobID] = true
+	seen[must[control.Change[control.Job]](t)(ann.Schedule(ctx, "w", control.JobOptions{Schedule: new("0 0 * * *")}, false)).Made.JobID] = true
 	if n := pgtest.Value[int](t, db.Conn(pgtest.Ann), "select count(*)::int from cron.job"); n != 4 || len(seen) != 3 {
 		t.Errorf("%d jobs, %d of them views', want 4 and 3", n, len(seen))
 	}

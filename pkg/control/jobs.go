@@ -21,21 +21,86 @@ type Job struct {
 	Active    bool        `json:"active" doc:"false while paused"`
 	IsManaged bool        `json:"is_managed" doc:"whether tinydev made it"`
 	Command   string      `json:"command" doc:"the SQL that pg_cron runs"`
+	Overlap   *string     `json:"overlap" doc:"what becomes of a time that passes while a run is under way: skip, queue_one, queue"`
+	Missed    *string     `json:"missed" doc:"what becomes of times at which pg_cron did not run it: none, once, all"`
+	Timeout   *int        `json:"timeout_seconds" doc:"how long a run may take; null for no limit"`
+	Retries   *int        `json:"retries" doc:"how often a run that failed is tried again"`
+	LastRun   *LastRun    `json:"last_run" doc:"null when it has not run"`
 	NextRuns  []time.Time `json:"next_runs" doc:"the next five runs; empty while paused"`
 	Warnings  []string    `json:"warnings,omitempty" doc:"what pg_cron does with this schedule that one might not expect"`
 }
 
-// Schedule has pg_cron refresh a view; a view that has a job gets the new schedule, under the same job_id.
-// timeZone "" means the one that pg_cron reads schedules in. Errors: not_found view_not_found; forbidden not_owner; invalid
-// schedule_invalid, time_zone_unsupported, too_many_repeating.
-func (u *User) Schedule(ctx context.Context, view, schedule, timeZone string, dryRun bool) (Change[Job], error) {
-	return change[Job](ctx, u, "", "select tinydev.schedule($1, $2, nullif($3, ''), $4)", view, schedule, timeZone, dryRun)
+// LastRun is how a job went last.
+type LastRun struct {
+	RunID     int64      `json:"run_id"`
+	Status    string     `json:"status" doc:"running, succeeded or failed"`
+	StartedAt *time.Time `json:"started_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+	Failures  int        `json:"failures" doc:"how many runs failed one after the other"`
+	RetryAt   *time.Time `json:"retry_at" doc:"when it is tried again"`
 }
 
-// AlterJob pauses, resumes or reschedules a job; what is nil stays. Errors: not_found job_not_found; forbidden not_owner;
+// JobOptions is how a job runs; nil is the default for a new job, and what it has for one that is there.
+type JobOptions struct {
+	Schedule       *string `json:"schedule,omitempty" doc:"five cron fields, or an interval such as 5 seconds (1 to 59)" example:"0 9 * * 1-5"`
+	TimeZone       *string `json:"time_zone,omitempty" doc:"zone on whose clock the schedule is read, such as Europe/Berlin; default pg_cron's"`
+	Overlap        *string `json:"overlap,omitempty" enum:"skip,queue_one,queue" doc:"times that pass while a run is under way are left out (skip, the default), made up for by one run, or by one each"`
+	Missed         *string `json:"missed,omitempty" enum:"none,once,all" doc:"times at which pg_cron did not run it are made up for by no run, by one (the default), or by one each; view.missed tells of them either way"`
+	TimeoutSeconds *int    `json:"timeout_seconds,omitempty" minimum:"0" maximum:"604800" doc:"how long a run may take; 0 is no limit, the default"`
+	Retries        *int    `json:"retries,omitempty" minimum:"0" maximum:"20" doc:"how often a run that failed is tried again, after 30 s, 1 min, 2 min and so on; default 0"`
+}
+
+// Schedule has pg_cron refresh a view; of a view that has a job it changes that, under the same job_id, and resumes it.
+// Errors: not_found view_not_found; forbidden not_owner; invalid schedule_invalid, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid,
+// retries_invalid, too_many_repeating.
+func (u *User) Schedule(ctx context.Context, view string, o JobOptions, dryRun bool) (Change[Job], error) {
+	return change[Job](ctx, u, "", "select tinydev.schedule($1, $2, $3, $4, $5, $6, $7, $8)", view, o.Schedule, o.TimeZone, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, dryRun)
+}
+
+// AlterJob changes a job; active pauses (false) and resumes it. What is nil stays. Errors: not_found job_not_found; forbidden not_owner;
 // invalid job_unmanaged and those of Schedule.
-func (u *User) AlterJob(ctx context.Context, jobID int64, schedule, timeZone *string, active *bool, dryRun bool) (Change[Job], error) {
-	return change[Job](ctx, u, "", "select tinydev.alter_job($1, $2, $3, $4, $5)", jobID, schedule, timeZone, active, dryRun)
+func (u *User) AlterJob(ctx context.Context, jobID int64, o JobOptions, active *bool, dryRun bool) (Change[Job], error) {
+	return change[Job](ctx, u, "", "select tinydev.alter_job($1, $2, $3, $4, $5, $6, $7, $8, $9)", jobID, o.Schedule, o.TimeZone, active, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, dryRun)
+}
+
+// PausedJobs names the jobs that were paused or resumed.
+type PausedJobs struct {
+	Jobs   []int64 `json:"jobs"`
+	Active bool    `json:"active"`
+}
+
+// PauseJobs pauses all jobs of the user, or resumes all of them.
+func (u *User) PauseJobs(ctx context.Context, active, dryRun bool) (Change[PausedJobs], error) {
+	return change[PausedJobs](ctx, u, "", "select tinydev.pause_jobs($1, $2)", active, dryRun)
+}
+
+// RunJob runs a job now and waits for its end. A failure is recorded as view.failed and returned.
+// Errors: not_found job_not_found; forbidden not_owner; invalid job_unmanaged; those of Refresh.
+func (u *User) RunJob(ctx context.Context, jobID int64, dryRun bool) (Change[Refreshed], error) {
+	return u.refresh(ctx, dryRun, "select j.view, pg_catalog.format('call tinydev.run_job(%s)', j.job_id) from tinydev_lib.find_own_job($1) j", jobID)
+}
+
+// MakeUp makes a run of a job besides its schedule, which tinydev_impl.claim_runs asked for, and waits for its end. Errors: as RunJob.
+func (u *User) MakeUp(ctx context.Context, jobID int64, cause string) error {
+	session, err := u.sessions.Acquire(ctx, u.Role)
+	if err != nil {
+		return err
+	}
+	defer session.Release()
+	_, err = session.Exec(ctx, "call tinydev.run_job($1, $2)", jobID, cause)
+	return session.Fault(err, "")
+}
+
+// CancelledRun is a run that was asked to end.
+type CancelledRun struct {
+	RunID     int64   `json:"run_id"`
+	View      *string `json:"view"`
+	Cancelled bool    `json:"cancelled" doc:"false when it ended meanwhile"`
+}
+
+// CancelRun cancels a run that is under way. Errors: not_found run_not_found; forbidden not_owner; conflict run_ended.
+func (u *User) CancelRun(ctx context.Context, runID int64, dryRun bool) (Change[CancelledRun], error) {
+	return change[CancelledRun](ctx, u, "", "select tinydev.cancel_run($1, $2)", runID, dryRun)
 }
 
 // Unschedule removes a job. Errors: not_found job_not_found; forbidden not_owner; invalid job_unmanaged.
@@ -61,36 +126,62 @@ select coalesce(pg_catalog.jsonb_agg(tinydev.describe_job(j.job_id) order by j.j
   from (select job_id from tinydev.job where job_id > $1 order by job_id limit $2) j`, after, limit)
 }
 
-// Run is one run of a job, as pg_cron recorded it.
+// Run is one refresh of a view, or another run of pg_cron.
 type Run struct {
-	RunID      int64      `json:"run_id" db:"run_id"`
-	JobID      int64      `json:"job_id" db:"job_id"`
-	View       *string    `json:"view" db:"view"`
-	Status     string     `json:"status" db:"status" doc:"starting, running, succeeded or failed"`
-	StartedAt  *time.Time `json:"started_at" db:"started_at"`
-	EndedAt    *time.Time `json:"ended_at" db:"ended_at"`
-	DurationMS *int64     `json:"duration_ms" db:"duration_ms"`
-	Message    *string    `json:"message" db:"message" doc:"what PostgreSQL answered; for the job's owner and administrators"`
+	RunID          int64      `json:"run_id" doc:"in the order in which runs began; cron.job_run_details.runid for one that pg_cron started"`
+	JobID          *int64     `json:"job_id" doc:"null for the refresh of a view without a job"`
+	View           *string    `json:"view"`
+	Status         string     `json:"status" doc:"running, succeeded, failed, skipped (by the job's overlap), missed (pg_cron did not run it), unrecorded (pg_cron says that it succeeded, and it left no event)"`
+	Cause          string     `json:"cause" doc:"schedule, manual, upstream, retry, missed (to make up for it)"`
+	Actor          string     `json:"actor" doc:"login that asked for it"`
+	DueAt          *time.Time `json:"due_at" doc:"when its schedule promised it"`
+	StartedAt      *time.Time `json:"started_at" doc:"null when it was missed"`
+	EndedAt        *time.Time `json:"ended_at"`
+	WaitMS         *int64     `json:"wait_ms" doc:"how late it began"`
+	DurationMS     *int64     `json:"duration_ms"`
+	Attempt        int        `json:"attempt" doc:"0 for the first"`
+	TimeoutSeconds *int       `json:"timeout_seconds"`
+	Rows           *int64     `json:"rows"`
+	Bytes          *int64     `json:"bytes"`
+	SQLState       *string    `json:"sqlstate" db:"sqlstate"`
+	Message        *string    `json:"message" doc:"what PostgreSQL answered to a run that failed; for the owner and administrators"`
+	CancelReason   *string    `json:"cancel_reason" doc:"timeout, user"`
+	CancelledBy    *string    `json:"cancelled_by"`
 }
+
+const runColumns = "run_id, job_id, view, status, cause, actor, due_at, started_at, ended_at, wait_ms, duration_ms, attempt, timeout_seconds, rows, bytes, sqlstate, message, cancel_reason, cancelled_by"
 
 // Runs lists the runs of a job, newest first, from the one before run_id before (0 for the newest); limit is 1..1000.
 // Errors: not_found job_not_found.
 func (u *User) Runs(ctx context.Context, jobID, before int64, limit int) ([]Run, error) {
+	return u.runs(ctx, "tinydev_lib.find_job($1)", "job_id", jobID, before, limit)
+}
+
+// ViewRuns lists the refreshes of a view, as Runs. Errors: not_found view_not_found; invalid not_a_view.
+func (u *User) ViewRuns(ctx context.Context, view string, before int64, limit int) ([]Run, error) {
+	return u.runs(ctx, "tinydev_lib.find_relation($1, 'view')", "view", view, before, limit)
+}
+
+// runs reads runs of what find finds: a job by its id, a view by its full name.
+func (u *User) runs(ctx context.Context, find, column string, key any, before int64, limit int) ([]Run, error) {
 	session, err := u.sessions.Acquire(ctx, u.Role)
 	if err != nil {
 		return nil, err
 	}
 	defer session.Release()
-	if _, err := session.Exec(ctx, "select tinydev_lib.find_job($1)", jobID); err != nil {
-		return nil, postgres.Fault(err, "")
+	if column == "view" {
+		err = session.QueryRow(ctx, "select f.full_name from "+find+" f", key).Scan(&key)
+	} else {
+		_, err = session.Exec(ctx, "select "+find, key)
 	}
-	rows, err := session.Query(ctx, `
-select run_id, job_id, view, status, started_at, ended_at, duration_ms, message
-  from tinydev.run where job_id = $1 and ($2 = 0 or run_id < $2) order by run_id desc limit $3`, jobID, before, limit)
 	if err != nil {
 		return nil, postgres.Fault(err, "")
 	}
-	runs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Run])
+	rows, err := session.Query(ctx, "select "+runColumns+" from tinydev.run where "+column+" = $1 and ($2 = 0 or run_id < $2) order by run_id desc limit $3", key, before, limit)
+	if err != nil {
+		return nil, postgres.Fault(err, "")
+	}
+	runs, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[Run])
 	return runs, postgres.Fault(err, "")
 }
 

@@ -42,7 +42,7 @@ func TestReadOnlyVerbs(t *testing.T) {
 	reading := postgres.ReadOnly(ctx)
 	must[control.Change[control.Relation]](t)(ann.CreateTable(ctx, "friends", friends, false))
 	must[control.Change[control.Relation]](t)(ann.CreateView(ctx, "v", "select 1 as a", false))
-	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", "0 0 * * *", "", false)).Made
+	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", control.JobOptions{Schedule: new("0 0 * * *")}, false)).Made
 	before := pgtest.Value[string](t, db.Superuser(), everything)
 
 	for name, act := range map[string]func() error{
@@ -53,11 +53,11 @@ func TestReadOnlyVerbs(t *testing.T) {
 		"drop a view":    func() error { _, err := ann.DropView(reading, "v", false); return err },
 		"refresh":        func() error { _, err := ann.Refresh(reading, "v", false); return err },
 		"schedule": func() error {
-			_, err := ann.Schedule(reading, "v", "0 1 * * *", "", false)
+			_, err := ann.Schedule(reading, "v", control.JobOptions{Schedule: new("0 1 * * *")}, false)
 			return err
 		},
 		"alter a job": func() error {
-			_, err := ann.AlterJob(reading, job.JobID, nil, nil, new(bool), false)
+			_, err := ann.AlterJob(reading, job.JobID, control.JobOptions{}, new(bool), false)
 			return err
 		},
 		"unschedule": func() error { _, err := ann.Unschedule(reading, job.JobID, false); return err },

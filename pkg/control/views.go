@@ -31,9 +31,12 @@ func (u *User) DropView(ctx context.Context, name string, dryRun bool) (Change[D
 // Refreshed tells of one refresh.
 type Refreshed struct {
 	View         string `json:"view,omitempty"`
+	RunID        int64  `json:"run_id"`
+	JobID        *int64 `json:"job_id" doc:"null for a view without a job"`
 	Rows         int64  `json:"rows" doc:"rows in the view afterwards"`
+	Bytes        int64  `json:"bytes" doc:"size of the view afterwards, without its indexes"`
 	DurationMS   int64  `json:"duration_ms"`
-	Cause        string `json:"cause" enum:"manual,schedule,upstream,retry"`
+	Cause        string `json:"cause" enum:"manual,schedule,upstream,retry,missed"`
 	Concurrently bool   `json:"concurrently" doc:"whether readers were left unblocked"`
 	Inserted     *int64 `json:"inserted" doc:"rows inserted; null where not known"`
 	Deleted      *int64 `json:"deleted" doc:"rows deleted; null where not known"`
@@ -43,6 +46,11 @@ type Refreshed struct {
 // Refresh refreshes a materialized view now. A failure is recorded as view.failed and returned.
 // Errors: not_found view_not_found; forbidden not_owner, foreign_code; invalid not_a_view; whatever the view's query raises.
 func (u *User) Refresh(ctx context.Context, name string, dryRun bool) (Change[Refreshed], error) {
+	return u.refresh(ctx, dryRun, "select f.full_name, pg_catalog.format('call tinydev.refresh(%L)', f.full_name) from tinydev_lib.find_refreshable($1) f", name)
+}
+
+// refresh makes a call that find gives beside the view's name.
+func (u *User) refresh(ctx context.Context, dryRun bool, find string, key any) (Change[Refreshed], error) {
 	var c Change[Refreshed]
 	session, err := u.sessions.Acquire(ctx, u.Role)
 	if err != nil {
@@ -50,8 +58,7 @@ func (u *User) Refresh(ctx context.Context, name string, dryRun bool) (Change[Re
 	}
 	defer session.Release()
 	var full, call string
-	err = session.QueryRow(ctx, `select f.full_name, pg_catalog.format('call tinydev.refresh(%L)', f.full_name) from tinydev_lib.find_refreshable($1) f`, name).Scan(&full, &call)
-	if err != nil {
+	if err := session.QueryRow(ctx, find, key).Scan(&full, &call); err != nil {
 		return c, session.Fault(err, "")
 	}
 	if dryRun {
@@ -59,7 +66,7 @@ func (u *User) Refresh(ctx context.Context, name string, dryRun bool) (Change[Re
 		return c, nil
 	}
 	// On its own, so that the procedure can commit the record of a failure.
-	if _, err := session.Exec(ctx, "call tinydev.refresh($1)", full); err != nil {
+	if _, err := session.Exec(ctx, call); err != nil {
 		return c, fmt.Errorf("refresh %s: %w", full, session.Fault(err, ""))
 	}
 	var body []byte

@@ -51,6 +51,7 @@ type server struct {
 	sessions    *postgres.Sessions
 	relay       *relay.Relay
 	deliverer   *deliver.Deliverer
+	verbs       *control.Control
 	cron        cronWatch
 	health      healthWatch
 	auth        *auth.Auth
@@ -104,8 +105,9 @@ func (s *server) run(ctx context.Context) error {
 	go s.watchEvents(relaying)
 	go s.watchLimits(relaying)
 	go s.watchHealth(relaying)
-
+	go s.watchSchedules(relaying)
 	go s.watchFreshness(relaying)
+
 	httpServer, err := s.httpServer()
 	if err != nil {
 		return err
@@ -200,20 +202,20 @@ func (s *server) build(ctx context.Context, token, spool string) (err error) {
 	})
 	loader := &ingest.Loader{Sessions: s.sessions, SpoolDir: spool, Logger: s.log,
 		MaxUploadBytes: int64(s.cfg.MaxUploadBytes), MaxSpoolBytes: int64(s.cfg.MaxSpoolBytes)}
-	verbs := control.New(s.sessions)
-	verbs.CheckOptions = deliver.CheckOptions
-	if s.deliverer, err = s.newDeliverer(verbs); err != nil {
+	s.verbs = control.New(s.sessions)
+	s.verbs.CheckOptions = deliver.CheckOptions
+	if s.deliverer, err = s.newDeliverer(s.verbs); err != nil {
 		return err
 	}
 	s.metrics.WatchDeliverer(s.deliverer.Held)
-	s.api, err = api.New(api.Options{Control: verbs, Loader: loader, Relay: s.relay, Deliverer: s.deliverer, Auth: s.auth, Metrics: s.metrics, Logger: s.log, Version: Version,
+	s.api, err = api.New(api.Options{Control: s.verbs, Loader: loader, Relay: s.relay, Deliverer: s.deliverer, Auth: s.auth, Metrics: s.metrics, Logger: s.log, Version: Version,
 		Listen: s.listener.Addr().String(), Hosts: s.hosts(), MaxCellBytes: int(s.cfg.MaxCellBytes), Ready: s.ready,
 		Health: s.health.health, Canary: func(ctx context.Context) { s.canary(ctx, canaryOnDemand) },
 		MaxStreams: int(s.cfg.MaxStreams), MaxStreamsPerToken: int(s.cfg.MaxStreamsPerToken)})
 	if err != nil {
 		return err
 	}
-	pages := web.Options{Control: verbs, Loader: loader, Auth: s.auth, Deliverer: s.deliverer, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes),
+	pages := web.Options{Control: s.verbs, Loader: loader, Auth: s.auth, Deliverer: s.deliverer, SpoolDir: spool, UploadLimit: int64(s.cfg.MaxUploadBytes),
 		SpoolLimit: int64(s.cfg.MaxSpoolBytes), Logger: s.log}
 	if signOn != nil {
 		pages.SignOn = signOn

@@ -89,7 +89,7 @@ func showJob(v *visit) error {
 	}
 	if p.Mine {
 		active := !job.Active
-		plan, err := v.user.AlterJob(v.ctx(), id, nil, nil, &active, true)
+		plan, err := v.user.AlterJob(v.ctx(), id, control.JobOptions{}, &active, true)
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func setActive(v *visit) error {
 		return err
 	}
 	active := v.FormValue("active") == "true"
-	if _, err := v.user.AlterJob(v.ctx(), id, nil, nil, &active, false); err != nil {
+	if _, err := v.user.AlterJob(v.ctx(), id, control.JobOptions{}, &active, false); err != nil {
 		return err
 	}
 	done := "paused"
@@ -267,7 +267,7 @@ func (v *visit) planSchedule(p *schedulePage) {
 	}
 	if err == nil && p.View != "" {
 		var plan control.Change[control.Job]
-		plan, err = v.user.Schedule(v.ctx(), p.View, schedule, "", true)
+		plan, err = v.user.Schedule(v.ctx(), p.View, control.JobOptions{Schedule: &schedule}, true)
 		p.SQL = plan.SQL
 	}
 	p.Problem = v.explain(err, "")
@@ -291,7 +291,7 @@ func saveSchedule(v *visit) error {
 	schedule, err := p.schedule()
 	if err == nil {
 		var change control.Change[control.Job]
-		if change, err = v.user.Schedule(v.ctx(), p.View, schedule, "", false); err == nil {
+		if change, err = v.user.Schedule(v.ctx(), p.View, control.JobOptions{Schedule: &schedule}, false); err == nil {
 			return v.back("/job?" + url.Values{"id": {strconv.FormatInt(change.Made.JobID, 10)}, "done": {"scheduled"}}.Encode())
 		}
 	}

@@ -11,7 +11,7 @@ begin
   if v_job.is_managed then
     if v_seconds is not null then
       -- A job that repeats within its minute takes its turns at multiples of the interval, and begins with a minute.
-      v_after := case when exists (select from tinydev.run r where r.job_id = v_job.job_id and r.status in ('starting', 'running', 'sending'))
+      v_after := case when exists (select from tinydev.run r where r.job_id = v_job.job_id and r.status = 'running')
                       then to_timestamp(floor(date_part('epoch', now()) / v_seconds) * v_seconds)
                       else date_trunc('minute', now()) + interval '1 minute' - make_interval(secs => v_seconds) end;
     end if;
@@ -20,6 +20,9 @@ begin
   return jsonb_build_object(
     'job_id', v_job.job_id, 'name', v_job.name, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,
     'words', v_preview -> 'words', 'active', v_job.active, 'is_managed', v_job.is_managed, 'command', v_job.command,
+    'overlap', v_job.overlap, 'missed', v_job.missed, 'timeout_seconds', v_job.timeout_seconds, 'retries', v_job.retries,
+    'last_run', case when v_job.last_run_id is not null then jsonb_build_object('run_id', v_job.last_run_id, 'status', v_job.last_status,
+      'started_at', v_job.last_started_at, 'ended_at', v_job.last_ended_at, 'failures', v_job.failures, 'retry_at', v_job.retry_at) end,
     'warnings', coalesce(v_preview -> 'warnings', '[]'),
     'next_runs', case when v_job.active then coalesce(v_preview -> 'runs', '[]') else '[]' end);
 end $$;

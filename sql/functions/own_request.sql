@@ -41,6 +41,7 @@ begin
     when 'set_freshness'       then new.answer := tinydev_impl.put_freshness(new.role_name, new.arguments);
     when 'drop_freshness'      then new.answer := tinydev_impl.remove_freshness(new.role_name, new.arguments);
     when 'move_freshness'      then new.answer := tinydev_impl.change_freshness(new.role_name, new.arguments);
+    when 'cancel_run'          then new.answer := tinydev_impl.stop_run(new.role_name, new.arguments);
     else perform tinydev_lib.fault(422, 'request_invalid', format('there is no request %L', left(new.verb, 100)), 'call the functions of the schema tinydev');
   end case;
   return new;

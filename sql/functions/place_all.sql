@@ -14,6 +14,15 @@ begin
   end loop;
   commit;
   perform tinydev_impl.enforce_limits();
+  commit;
+  perform tinydev_impl.watch_runs();
+  commit;
+  perform tinydev_impl.reconcile_runs();
+  commit;
+  loop
+    exit when tinydev_impl.watch_jobs() operator(pg_catalog.<) 500;
+    commit;
+  end loop;
 end $$;
 
 comment on procedure tinydev_impl.place_all() is $$Places all that is in the inbox, in batches, checks the promises of freshness, and enforces the limits of users; for the system job that

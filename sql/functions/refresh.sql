@@ -1,9 +1,14 @@
 -- A procedure with a SET clause or SECURITY DEFINER may not COMMIT, so it has neither and names everything in full.
-create or replace procedure tinydev.refresh(view text, cause text default 'manual', every_seconds integer default null)
+create or replace procedure tinydev.refresh(
+  view text, cause text default 'manual', every_seconds integer default null, schedule text default null, time_zone text default null,
+  overlap text default null, missed text default null, timeout_seconds integer default null, retries integer default null
+)
 language plpgsql
 as $$
 declare
   v_view       tinydev_lib.refreshable;
+  v_run        record;
+  v_name       text;
   v_message    text;
   v_can_commit boolean;
   v_start      timestamptz;
@@ -13,13 +18,14 @@ declare
   v_inserted   bigint;
   v_deleted    bigint;
   v_data       jsonb;
-  v_failed     boolean := false;
+  v_failed     boolean;
   v_state      text;
   v_detail     text;
   v_hint       text;
+  v_code       text;
 begin
-  if cause not in ('manual', 'schedule', 'upstream', 'retry') or cause is null then
-    perform tinydev_lib.fault(422, 'cause_invalid', pg_catalog.format('%L is not a cause', cause), 'manual, schedule, upstream or retry');
+  if cause not in ('manual', 'schedule', 'upstream', 'retry', 'missed') or cause is null then
+    perform tinydev_lib.fault(422, 'cause_invalid', pg_catalog.format('%L is not a cause', cause), 'manual, schedule, upstream, retry or missed');
   end if;
   -- Both answers are errors; inside a transaction of the caller's the words differ.
   begin
@@ -35,44 +41,73 @@ begin
   loop
     v_start := pg_catalog.clock_timestamp();
     v_view := null;
+    v_name := null;
+    v_failed := false;
     begin
       v_view := tinydev_lib.find_refreshable(view);
-      if v_view.reads_others then
-        perform tinydev_lib.require_data(v_view.view_id, 'refresh');
-      end if;
-      v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
-      v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
-      execute pg_catalog.format('refresh materialized view %s%s', case when v_view.is_concurrent then 'concurrently ' end, v_view.full_name);
-      v_inserted := v_inserted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
-      v_deleted := v_deleted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
-      -- REFRESH reports no row count before PostgreSQL 18, but a plain one counts all rows as inserted. None are counted by
-      -- track_counts = off.
-      v_rows := v_inserted;
-      if v_view.is_concurrent or v_rows operator(pg_catalog.=) 0 then
-        execute pg_catalog.format('select pg_catalog.count(*) from %s', v_view.full_name) into v_rows;
-      end if;
-      if not v_view.is_concurrent then
-        v_inserted := null;
-        v_deleted := null;
-      end if;
-      v_data := pg_catalog.jsonb_build_object(
-        'rows', v_rows, 'duration_ms', tinydev_lib.milliseconds_since(v_start), 'cause', cause, 'concurrently', v_view.is_concurrent,
-        'inserted', v_inserted, 'deleted', v_deleted,
-        'changed', (v_inserted operator(pg_catalog.+) v_deleted) operator(pg_catalog.>) 0);
-      perform tinydev.record_event('view.refreshed', v_view.view_id, v_view.full_name, v_data);
-      -- For the caller in this session: a procedure that returned it could not be called from DO.
-      perform pg_catalog.set_config('tinydev.last_refresh', v_data::text, false);
-      v_failed := false;
-    -- "others" leaves these two out.
-    exception when query_canceled or assert_failure or others then
+      v_name := v_view.full_name;
+    exception when others then
       get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail, v_hint = pg_exception_hint;
       v_failed := true;
     end;
+    -- A view that is gone from its own workspace is news; what is not the caller's, or no view, is not.
+    if v_failed and v_state operator(pg_catalog.=) 'TD404' then
+      select pg_catalog.format('%I.%I', p.workspace, p.relation) into v_name from tinydev_lib.parse_name(view) p where p.workspace operator(pg_catalog.=) current_user;
+    end if;
+    exit when v_name is null;
 
-    -- A view is found before its failure is news: what is not the caller's, or no view, is not.
-    if v_failed and v_can_commit and (v_view.view_id is not null or v_state not in ('TD403', 'TD422')) then
+    insert into tinydev_lib.own_run as r (owner, view, view_id, cause, timeout_seconds) values (current_user, v_name, v_view.view_id, cause, timeout_seconds)
+    returning r.run_id, r.status, r.cause, r.told into v_run;
+    exit when v_run.status operator(pg_catalog.<>) 'running';
+    if v_can_commit then
+      -- That it runs may be forgotten by a crash, which ends it.
+      perform pg_catalog.set_config('synchronous_commit', 'off', true);
+      commit;
+    end if;
+
+    if not v_failed then
+      begin
+        if v_view.reads_others then
+          perform tinydev_lib.require_data(v_view.view_id, 'refresh');
+        end if;
+        v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
+        v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
+        execute pg_catalog.format('refresh materialized view %s%s', case when v_view.is_concurrent then 'concurrently ' end, v_view.full_name);
+        v_inserted := v_inserted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
+        v_deleted := v_deleted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
+        -- REFRESH reports no row count before PostgreSQL 18, but a plain one counts all rows as inserted. None are counted by
+        -- track_counts = off.
+        v_rows := v_inserted;
+        if v_view.is_concurrent or v_rows operator(pg_catalog.=) 0 then
+          execute pg_catalog.format('select pg_catalog.count(*) from %s', v_view.full_name) into v_rows;
+        end if;
+        if not v_view.is_concurrent then
+          v_inserted := null;
+          v_deleted := null;
+        end if;
+        v_data := pg_catalog.jsonb_build_object(
+          'rows', v_rows, 'bytes', pg_catalog.pg_relation_size(v_view.view_id), 'duration_ms', tinydev_lib.milliseconds_since(v_start), 'cause', v_run.cause,
+          'concurrently', v_view.is_concurrent, 'inserted', v_inserted, 'deleted', v_deleted,
+          'changed', (v_inserted operator(pg_catalog.+) v_deleted) operator(pg_catalog.>) 0)
+          operator(pg_catalog.||) v_run.told;
+        perform tinydev.record_event('view.refreshed', v_view.view_id, v_view.full_name, v_data);
+        -- For the caller in this session: a procedure that returned it could not be called from DO.
+        perform pg_catalog.set_config('tinydev.last_refresh', v_data::text, false);
+      -- "others" leaves these two out.
+      exception when query_canceled or assert_failure or others then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+        v_failed := true;
+      end;
+    end if;
+
+    if v_failed and v_can_commit then
+      v_code := tinydev_lib.fault_code(v_state, v_detail);
+      if v_state operator(pg_catalog.=) '57014' then
+        select o.code, coalesce(o.message, v_message) into v_code, v_message from tinydev_lib.why_cancelled(v_run.run_id) o;
+      end if;
       perform tinydev_lib.record_failure(view, v_view.view_id, pg_catalog.jsonb_build_object(
-        'sqlstate', v_state, 'code', tinydev_lib.fault_code(v_state, v_detail), 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', cause, 'duration_ms', tinydev_lib.milliseconds_since(v_start)));
+        'sqlstate', v_state, 'code', v_code, 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', v_run.cause,
+        'duration_ms', tinydev_lib.milliseconds_since(v_start)) operator(pg_catalog.||) v_run.told);
       commit;
     end if;
     exit when every_seconds is null or v_state = '57014';
@@ -91,12 +126,13 @@ begin
   end if;
 end $$;
 
-comment on procedure tinydev.refresh(text, text, integer) is
-$$Refreshes a materialized view of yours and records view.refreshed in the same transaction, with rows, duration_ms and cause.
+comment on procedure tinydev.refresh(text, text, integer, text, text, text, text, integer, integer) is
+$$Refreshes a materialized view of yours and records view.refreshed in the same transaction, with rows, bytes, duration_ms and cause.
 CONCURRENTLY is used when the view is populated and has a unique index on plain columns, so that readers are not blocked; the event
 then also says how many rows were inserted and deleted. On error: records view.failed, commits, and raises the original error.
 Inside a transaction of yours it cannot commit, so a failure is raised but leaves no event.
-every_seconds repeats it until the minute is over, for a pg_cron older than 1.5; a failed turn is recorded and raised at the end.
+timeout_seconds ends it when it takes longer, as long as a server runs. The other arguments are those of jobs, see tinydev.schedule: schedule and time_zone tell whether a run
+that pg_cron starts has anything to do; every_seconds repeats it until the minute is over, for a pg_cron older than 1.5, and a failed turn is recorded and raised at the end.
 Afterwards current_setting('tinydev.last_refresh') holds the event's data.
 Example: call tinydev.refresh('bdays_today');
 Errors: TD404 view_not_found; TD403 not_owner, foreign_code; TD422 not_a_view, transaction_open; whatever the view's query raises.$$;

@@ -1,15 +1,23 @@
 create or replace view tinydev.run with (security_barrier) as
-select d.runid as run_id,
-       d.jobid as job_id,
-       s.view,
-       d.status,
-       d.start_time as started_at,
-       d.end_time as ended_at,
-       (pg_catalog.date_part('epoch', d.end_time - d.start_time) * 1000)::bigint as duration_ms,
-       case when d.username = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') then d.return_message end as message
-  from cron.job_run_details d,
+select r.run_id, r.job_id, r.view, r.status, r.started_at, r.ended_at,
+       (pg_catalog.date_part('epoch', r.ended_at - r.started_at) * 1000)::bigint as duration_ms,
+       case when r.owner = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') then r.message end as message,
+       r.owner, r.cause, r.actor, r.due_at, (pg_catalog.date_part('epoch', r.started_at - r.due_at) * 1000)::bigint as wait_ms, r.attempt, r.timeout_seconds,
+       r.rows, r.bytes, r.sqlstate, r.cancel_reason, r.cancelled_by, r.cron_run_id, r.event_id
+  from tinydev_impl.run r
+ where r.status <> 'idle'
+   and (r.owner = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') or tinydev_lib.may_read(r.view))
+union all
+-- What is not recorded in our own: commands that tinydev.schedule did not write, and runs from before there were records.
+select d.runid, d.jobid, s.view, d.status, d.start_time, d.end_time,
+       (pg_catalog.date_part('epoch', d.end_time - d.start_time) * 1000)::bigint,
+       case when d.username = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') then d.return_message end,
+       d.username::name, 'schedule', d.username::name, null, null, 0, null, null, null, null, null, null, d.runid, null
+  from cron.job_run_details d
+  cross join tinydev_impl.instance i,
        lateral (select tinydev_lib.job_subject(d.username, d.command) as view) s
  where d.database = pg_catalog.current_database() and d.username <> 'tinydev_server'
+   and (s.view is null or d.start_time < i.runs_since)
    and (d.username = current_user
         or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
         or tinydev_lib.may_read(s.view));
@@ -17,8 +25,19 @@ select d.runid as run_id,
 grant select on tinydev.run to tinydev_user;
 
 comment on view tinydev.run is
-$$What pg_cron ran, from cron.job_run_details: the runs of your jobs and of views that you may read. One run of a job that repeats within
-its minute is many refreshes; tinydev.event has each.$$;
-comment on column tinydev.run.status      is 'starting, running, succeeded or failed';
-comment on column tinydev.run.duration_ms is 'null while it runs';
-comment on column tinydev.run.message     is 'what PostgreSQL answered; only for the job''s owner and administrators';
+$$Each refresh of a view, whoever started it, and whatever else pg_cron ran: your own, and those of views that you may read. Read pages of it by run_id.$$;
+comment on column tinydev.run.run_id          is 'in the order in which runs began; cron.job_run_details.runid for one that pg_cron started';
+comment on column tinydev.run.status          is 'running, succeeded, failed, skipped (by the job''s overlap), missed (pg_cron did not run it), unrecorded (pg_cron says that it succeeded, and it left no event); of what is not ours pg_cron''s own words';
+comment on column tinydev.run.started_at      is 'null when it was missed';
+comment on column tinydev.run.duration_ms     is 'null while it runs';
+comment on column tinydev.run.message         is 'what PostgreSQL answered to a run that failed; only for the owner and administrators';
+comment on column tinydev.run.owner           is 'role that it runs as';
+comment on column tinydev.run.cause           is 'schedule, manual, upstream, retry, missed (to make up for it)';
+comment on column tinydev.run.actor           is 'login that asked for it';
+comment on column tinydev.run.due_at          is 'when its schedule promised it; null for what no schedule did';
+comment on column tinydev.run.wait_ms         is 'how late it began';
+comment on column tinydev.run.attempt         is '0 for the first, and then counted on';
+comment on column tinydev.run.timeout_seconds is 'how long it may take';
+comment on column tinydev.run.cancel_reason   is 'timeout, user';
+comment on column tinydev.run.cron_run_id     is 'cron.job_run_details.runid; null for what pg_cron did not start';
+comment on column tinydev.run.event_id        is 'of the event that tells how it ended';

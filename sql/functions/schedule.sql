@@ -1,30 +1,52 @@
-create or replace function tinydev.schedule(view text, schedule text, time_zone text default null, dry_run boolean default false) returns jsonb
+create or replace function tinydev.schedule(
+  view text, schedule text default null, time_zone text default null, overlap text default null, missed text default null,
+  timeout_seconds integer default null, retries integer default null, dry_run boolean default false
+) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_view     tinydev_lib.refreshable := tinydev_lib.find_refreshable(schedule.view);
-  v_parsed   jsonb := tinydev_lib.parse_schedule(schedule.schedule);
+  v_job      tinydev.job;
+  v_parsed   jsonb;
   v_job_id   bigint;
   v_name     text := v_view.full_name;
-  v_schedule text := v_parsed ->> 'schedule';
-  v_command  text := format('call tinydev.refresh(%L, cause => ''schedule'')', v_view.full_name);
+  v_zone     text;
+  v_schedule text;
+  v_command  text;
 begin
-  if coalesce(schedule.time_zone, 'UTC') not in ('UTC', 'GMT', 'Etc/UTC', tinydev_lib.cron_time_zone())
-     or (schedule.time_zone is not null and tinydev_lib.cron_time_zone() not in ('UTC', schedule.time_zone)) then
-    perform tinydev_lib.fault(422, 'time_zone_unsupported', format('schedules here are read in %s, not in %s', tinydev_lib.cron_time_zone(), schedule.time_zone),
-      format('leave time_zone out and write the schedule in %s', tinydev_lib.cron_time_zone()), jsonb_build_object('time_zone', schedule.time_zone));
+  select j.* into v_job from tinydev.job j
+   where j.job_id = (select c.jobid from cron.job c where c.username = current_user and c.database = current_database() and tinydev_lib.job_view(c.command) = v_view.full_name
+                      order by c.jobid limit 1);
+  v_job_id := v_job.job_id;
+  perform tinydev_lib.check_job_options(schedule.overlap, schedule.missed, schedule.timeout_seconds, schedule.retries);
+  v_parsed := tinydev_lib.parse_schedule(coalesce(schedule.schedule, v_job.schedule, ''));
+  v_zone := tinydev_lib.check_time_zone(coalesce(schedule.time_zone, v_job.time_zone, tinydev_lib.cron_time_zone()));
+  if upper(v_zone) in ('UTC', 'GMT', 'ETC/UTC') then
+    v_zone := 'UTC';
   end if;
-  select j.jobid into v_job_id from cron.job j where j.username = current_user and tinydev_lib.job_view(j.command) = v_view.full_name;
+  v_schedule := v_parsed ->> 'schedule';
+  v_command := format('call tinydev.refresh(%L, cause => ''schedule''', v_view.full_name);
   if v_parsed ->> 'kind' = 'interval' and tinydev_lib.cron_release() < array[1, 5] then
     if not tinydev_lib.may_repeat(v_job_id) then
       perform tinydev_lib.fault(422, 'too_many_repeating',
         format('below 1.5 (here %s) intervals of seconds are jobs that repeat within a minute, and as many run already as pg_cron or your running_jobs has room for', tinydev_lib.cron_version()),
         'use whole minutes (* * * * *), have running_jobs or cron.max_running_jobs raised, or install pg_cron 1.5 or newer');
     end if;
-    v_command := format('call tinydev.refresh(%L, cause => ''schedule'', every_seconds => %s)', v_view.full_name, v_parsed ->> 'seconds');
+    v_command := v_command || format(', every_seconds => %s', v_parsed ->> 'seconds');
     v_schedule := '* * * * *';
+  elsif v_parsed ->> 'kind' = 'cron' and upper(v_zone) <> upper(tinydev_lib.cron_time_zone()) then
+    if v_schedule ~ '[^-0-9A-Za-z*,/$@ ]' then
+      perform tinydev_lib.fault(422, 'schedule_invalid', format('the schedule "%s" has characters that mean nothing', left(v_schedule, 60)), 'write five fields such as 0 9 * * 1-5');
+    end if;
+    v_command := v_command || format(', schedule => %L, time_zone => %L', v_schedule, v_zone);
+    v_schedule := tinydev_lib.cron_schedule(v_schedule, v_zone);
   end if;
+  v_command := v_command
+    || coalesce(', overlap => ' || quote_literal(nullif(coalesce(schedule.overlap, v_job.overlap), 'skip')), '')
+    || coalesce(', missed => ' || quote_literal(nullif(coalesce(schedule.missed, v_job.missed), 'once')), '')
+    || coalesce(', timeout_seconds => ' || nullif(coalesce(schedule.timeout_seconds, v_job.timeout_seconds), 0), '')
+    || coalesce(', retries => ' || nullif(coalesce(schedule.retries, v_job.retries), 0), '') || ')';
   if tinydev_lib.job_view(v_command) is distinct from v_view.full_name then
     perform tinydev_lib.fault(422, 'name_invalid', format('a view named %s cannot be scheduled', v_view.full_name), 'rename it without a backslash');
   end if;
@@ -45,10 +67,14 @@ begin
   return tinydev.describe_job(v_job_id);
 end $$;
 
-comment on function tinydev.schedule(text, text, text, boolean) is
-$$Has pg_cron refresh a materialized view of yours: one plain row in cron.job, which runs as you. A view has one job; scheduling it again
-gives that job the new schedule, keeps its job_id and resumes it. schedule is five cron fields ('0 9 * * 1-5') or '5 seconds' (1 to 59).
+comment on function tinydev.schedule(text, text, text, text, text, integer, integer, boolean) is
+$$Has pg_cron refresh a materialized view of yours: one plain row in cron.job, which runs as you. A view has one job; scheduling it again changes that job, keeps
+its job_id and what is null here, and resumes it. schedule is five cron fields ('0 9 * * 1-5') or '5 seconds' (1 to 59), read on the clock of time_zone: a time
+that the clock skips runs at the shift, one that it shows twice runs the first time.
+overlap: times that pass while a run is under way are left out (skip), made up for by one run (queue_one) or by one each (queue).
+missed: times at which pg_cron did not run it are told as view.missed, and made up for by no run (none), one (once) or one each, up to 100 (all), as long as a server runs.
+timeout_seconds ends a run that takes longer, 0 is no limit. retries: how often a run that failed is tried again, after 30 s, 1 min, 2 min and so on.
 Answers {"job_id":5,"view":"ann.v","schedule":…,"time_zone":"UTC","active":true,"command":"call …","next_runs":[…],"warnings":[…]}; with
 dry_run schedules nothing and answers {"sql":[…]}.
-Example: select tinydev.schedule('bdays_today', '5 seconds');
-Errors: TD404 view_not_found; TD403 not_owner; TD422 schedule_invalid, time_zone_unsupported, too_many_repeating.$$;
+Example: select tinydev.schedule('bdays_today', '0 9 * * 1-5', time_zone => 'Europe/Berlin');
+Errors: TD404 view_not_found; TD403 not_owner; TD422 schedule_invalid, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid, retries_invalid, too_many_repeating.$$;

@@ -23,6 +23,15 @@ begin
     v_pruned := v_pruned + v_batch;
     exit when v_batch < 10000;
   end loop;
+  loop
+    delete from tinydev_impl.run r
+     where r.run_id in (select o.run_id from tinydev_impl.run o where coalesce(o.ended_at, o.started_at) < clock_timestamp() - v_keep.run_retention and o.status <> 'running'
+                         order by o.run_id limit 10000);
+    get diagnostics v_batch = row_count;
+    v_pruned := v_pruned + v_batch;
+    exit when v_batch < 10000;
+  end loop;
+  perform tinydev_impl.track_jobs();
   -- A row that somebody holds is left for the next time.
   delete from tinydev_impl.token t
    where t.token_id in (select o.token_id from tinydev_impl.token o
@@ -41,6 +50,10 @@ begin
   delete from tinydev_impl.subscription s
    where s.subscription_id in (select o.subscription_id from tinydev_impl.subscription o
                                 where not exists (select from pg_roles r where r.rolname = o.role_name) for update skip locked);
+  delete from tinydev_impl.freshness f
+   where f.relation_id in (select o.relation_id from tinydev_impl.freshness o
+                            where not exists (select from pg_class c where c.oid = o.relation_id and pg_get_userbyid(c.relowner) = o.owner_name)
+                              for update skip locked);
   perform tinydev_impl.prune_triggers();
   delete from tinydev_impl.held_job h where not exists (select from cron.job j where j.jobid = h.job_id);
   perform tinydev_lib.audit_unscheduled();
@@ -50,10 +63,6 @@ begin
     delete from tinydev_impl.audit a
      where a.audit_id in (select o.audit_id from tinydev_impl.audit o where o.at < clock_timestamp() - v_keep.audit_retention order by o.at limit 10000);
     get diagnostics v_batch = row_count;
-  delete from tinydev_impl.freshness f
-   where f.relation_id in (select o.relation_id from tinydev_impl.freshness o
-                            where not exists (select from pg_class c where c.oid = o.relation_id and pg_get_userbyid(c.relowner) = o.owner_name)
-                              for update skip locked);
     v_forgotten := v_forgotten + v_batch;
     exit when v_batch < 10000;
   end loop;

@@ -116,7 +116,7 @@ func (d *Demo) stage(ctx context.Context, a act) (view string, job int64, err er
 	}
 	fmt.Fprintf(d.Out, "   %s is there.\n\n   pg_cron refreshes it:\n", made.Name)
 	scheduled, err := change(d, func(dryRun bool) (control.Change[control.Job], error) {
-		return d.Client.CreateJob(ctx, a.view, a.schedule, "", dryRun)
+		return d.Client.CreateJob(ctx, a.view, control.JobOptions{Schedule: &a.schedule}, dryRun)
 	})
 	if err != nil {
 		return made.Name, 0, err

@@ -1,0 +1,158 @@
+create or replace function tinydev_impl.start_run() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state   tinydev_impl.job_state;
+  v_minute  timestamptz := date_trunc('minute', clock_timestamp());
+  v_due     timestamptz[];
+  v_covered timestamptz[];  -- of them, those at which the run before was under way
+  v_missed  timestamptz[];
+begin
+  new.actor := session_user;
+  new.status := 'running';
+  new.started_at := clock_timestamp();
+  new.pid := pg_backend_pid();
+  new.backend_start := (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) a);
+  if new.timeout_seconds <= 0 then
+    new.timeout_seconds := null;
+  end if;
+  if new.view_id is null and (parse_ident(new.view))[1] is distinct from new.owner
+     or new.view_id is not null and not exists (
+       select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.oid = new.view_id and new.view = format('%I.%I', n.nspname, c.relname) and pg_get_userbyid(c.relowner) = new.owner) then
+    perform tinydev_lib.fault(403, 'not_owner', format('%s is not a view of %s', new.view, new.owner));
+  end if;
+
+  select * into v_state from tinydev_impl.job_state s where s.owner = new.owner and s.view = new.view
+     and exists (select from cron.job j where j.jobid = s.job_id) order by s.active desc, s.job_id limit 1;
+  if found then
+    new.job_id := v_state.job_id;
+    if new.cause = 'schedule' then
+      -- A job never overlaps itself, and pg_cron may not have noted the process yet.
+      select d.runid into new.cron_run_id from cron.job_run_details d
+       where d.runid > (select max(m.runid) - 1000 from cron.job_run_details m) and d.jobid = v_state.job_id and d.end_time is null
+         and (d.job_pid is null or d.job_pid = pg_backend_pid())
+       order by d.runid desc limit 1;
+    end if;
+  end if;
+  if new.cause = 'schedule' and new.cron_run_id is null and (v_state.job_id is null or current_setting('cron.log_run', true) is distinct from 'off') then
+    new.cause := 'manual';  -- the command of a job, called by hand
+  end if;
+  new.run_id := new.cron_run_id;
+  -- Further turns of a job that repeats within its minute.
+  if new.run_id is null or exists (select from tinydev_impl.run r where r.run_id = new.run_id) then
+    new.run_id := nextval('cron.runid_seq');
+  end if;
+  if v_state.job_id is null or new.cause in ('manual', 'upstream') then
+    return new;
+  end if;
+
+  select * into v_state from tinydev_impl.job_state s where s.job_id = v_state.job_id for no key update;
+  if new.cause in ('retry', 'missed') then
+    new.attempt := v_state.attempt;
+    update tinydev_impl.job_state s
+       set extra_count = greatest(s.extra_count - 1, 0), extra_at = case when s.extra_count > 1 then clock_timestamp() end, extra_cause = case when s.extra_count > 1 then s.extra_cause end
+     where s.job_id = v_state.job_id;
+    return new;
+  end if;
+
+  if v_state.schedule like '@%' or v_state.schedule ~* 'seconds?$' then
+    null;  -- nothing that it could be late for
+  elsif v_state.next_due_at = v_minute then
+    new.due_at := v_minute;
+  else
+    v_due := array(select d from tinydev_lib.due_times(v_state.schedule, v_state.time_zone, 1000, v_state.handled_to, clock_timestamp()) d order by d);
+    if v_due = '{}' then
+      new.status := 'idle';
+      new.ended_at := new.started_at;
+      return new;
+    end if;
+    v_covered := array(select d from unnest(v_due) d where d > v_state.last_started_at and d <= v_state.last_ended_at order by d);
+    new.due_at := case when v_state.overlap = 'queue' and v_covered <> '{}' then v_covered[1] else v_due[cardinality(v_due)] end;
+    v_missed := array(select d from unnest(v_due) d where d < new.due_at and d <> all (v_covered) order by d);
+    v_covered := array(select d from unnest(v_covered) d where d <= new.due_at and (d < new.due_at or v_state.overlap = 'skip') order by d);
+    if v_missed <> '{}' then
+      perform tinydev_impl.note_missed(v_state, v_missed, 'running');
+    end if;
+    if v_covered <> '{}' and v_state.overlap <> 'queue' then
+      insert into tinydev_impl.inbox (type, subject, subject_id, workspace, actor, data)
+      values ('view.skipped', new.view, new.view_id, new.owner, new.owner, jsonb_build_object('reason', 'overlap', 'cause', 'schedule', 'job_id', v_state.job_id,
+        'run_id', new.run_id, 'due_at', v_covered[cardinality(v_covered)], 'count', cardinality(v_covered)));
+    end if;
+    if new.due_at = any (v_covered) then
+      new.status := 'skipped';
+      new.ended_at := new.started_at;
+      new.message := 'the run before was still under way';
+    end if;
+  end if;
+  update tinydev_impl.job_state s
+     set handled_to = coalesce(new.due_at, new.started_at), next_due_at = null, attempt = 0, extra_at = null, extra_cause = null, extra_count = 0,
+         last_status = case when new.status = 'skipped' then s.last_status else 'running' end, last_run_id = new.run_id
+   where s.job_id = v_state.job_id;
+  return new;
+end $$;
+
+comment on function tinydev_impl.start_run() is
+$$Numbers a run and finds its job. For one that pg_cron starts it finds what is due, by the job's own time zone: nothing, so that the run is idle; or a time that
+passed while the run before was under way, which the job's overlap says what to do with; times that nobody ran at are told as missed.$$;
+
+create or replace function tinydev_impl.finish_run() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_run      tinydev_impl.run;
+  v_retry_at timestamptz;
+  v_failed   boolean := new.type = 'view.failed';
+begin
+  update tinydev_impl.run r
+     set status = case when v_failed then 'failed' else 'succeeded' end, ended_at = clock_timestamp(), event_id = new.event_id, view_id = coalesce(new.subject_id, r.view_id),
+         rows = (new.data ->> 'rows')::bigint, bytes = (new.data ->> 'bytes')::bigint, sqlstate = new.data ->> 'sqlstate', message = new.data ->> 'message'
+   where r.run_id = (new.data ->> 'run_id')::bigint and r.owner = new.actor and r.status = 'running' and r.pid = pg_backend_pid()
+  returning * into v_run;
+  if v_run.job_id is not null then
+    if v_failed and v_run.cause in ('schedule', 'retry', 'missed') and v_run.cancel_reason is distinct from 'user' then
+      select clock_timestamp() + tinydev_lib.retry_wait(s.attempt) into v_retry_at from tinydev_impl.job_state s where s.job_id = v_run.job_id and s.attempt < s.retries;
+      new.data := new.data || jsonb_build_object('retry_at', v_retry_at);
+    end if;
+    perform tinydev_impl.note_run(v_run, v_retry_at);
+  end if;
+  return new;
+end $$;
+
+comment on function tinydev_impl.finish_run() is
+$$Ends a run of this session when its event is written, in the same transaction, and plans another attempt where the job has retries.$$;
+
+create or replace function tinydev_impl.note_run(p_run tinydev_impl.run, p_retry_at timestamptz) returns void
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  update tinydev_impl.job_state s
+     set last_run_id = p_run.run_id, last_status = p_run.status, last_started_at = coalesce(p_run.started_at, s.last_started_at), last_ended_at = p_run.ended_at,
+         failures = case p_run.status when 'failed' then s.failures + 1 else 0 end,
+         attempt = case p_run.status when 'failed' then s.attempt + 1 else 0 end,
+         extra_at = case p_run.status when 'failed' then p_retry_at else s.extra_at end,
+         extra_cause = case p_run.status when 'failed' then case when p_retry_at is not null then 'retry' end else s.extra_cause end,
+         extra_count = case p_run.status when 'failed' then (p_retry_at is not null)::integer else s.extra_count end
+   where s.job_id = p_run.job_id
+$$;
+
+comment on function tinydev_impl.note_run(tinydev_impl.run, timestamptz) is $$Keeps with its job how a run ended, and when another attempt is to be made.$$;
+
+create or replace function tinydev_lib.retry_wait(attempt integer) returns interval
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$ select make_interval(secs => least(30 * 2 ^ least(attempt, 20), 3600) * (0.9 + 0.2 * random())) $$;
+
+comment on function tinydev_lib.retry_wait(integer) is
+$$How long a job waits after so many attempts that failed one after the other, 0 for the first: 30 s, 1 min, 2 min and so on up to an hour, up to a tenth more or less.$$;
+
+do $$
+begin
+  if not exists (select from pg_catalog.pg_trigger where tgrelid = 'tinydev_impl.run'::pg_catalog.regclass and tgname = 't10_start') then
+    create trigger t10_start before insert on tinydev_impl.run for each row when (new.run_id is null) execute function tinydev_impl.start_run();
+    create trigger t10_finish before insert on tinydev_impl.inbox for each row
+      when (new.type in ('view.refreshed', 'view.failed') and pg_catalog.jsonb_typeof(new.data -> 'run_id') = 'number') execute function tinydev_impl.finish_run();
+  end if;
+end $$;

@@ -89,8 +89,8 @@ begin
        and not exists (select from tinydev_impl.run r where r.cron_run_id = d.runid)
      order by d.runid
   loop
-    insert into tinydev_impl.run (run_id, cron_run_id, job_id, owner, view, cause, actor, status, started_at, ended_at, message)
-    values (v_cron.runid, v_cron.runid, v_cron.jobid, v_cron.username, v_cron.view, 'schedule', v_cron.username,
+    insert into tinydev_impl.run (run_id, cron_run_id, job_id, owner, view_id, view, cause, actor, status, started_at, ended_at, message)
+    values (v_cron.runid, v_cron.runid, v_cron.jobid, v_cron.username, to_regclass(v_cron.view), v_cron.view, 'schedule', v_cron.username,
       case v_cron.status when 'failed' then 'running' else 'unrecorded' end, v_cron.start_time, v_cron.end_time, v_cron.return_message)
     on conflict (run_id) do nothing;
     if found then

@@ -4,7 +4,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_run_id  bigint := nextval('cron.runid_seq');
-  v_view_id oid := to_regclass(p_state.view);
+  v_view_id oid := tinydev_impl.relation_id(p_state.view);
 begin
   insert into tinydev_impl.inbox (type, subject, subject_id, workspace, actor, data)
   values ('view.missed', p_state.view, v_view_id, (parse_ident(p_state.view))[1], p_state.owner, jsonb_build_object('job_id', p_state.job_id, 'run_id', v_run_id, 'schedule', p_state.schedule,

@@ -90,7 +90,7 @@ begin
      order by d.runid
   loop
     insert into tinydev_impl.run (run_id, cron_run_id, job_id, owner, view_id, view, cause, actor, status, started_at, ended_at, message)
-    values (v_cron.runid, v_cron.runid, v_cron.jobid, v_cron.username, to_regclass(v_cron.view), v_cron.view, 'schedule', v_cron.username,
+    values (v_cron.runid, v_cron.runid, v_cron.jobid, v_cron.username, tinydev_impl.relation_id(v_cron.view), v_cron.view, 'schedule', v_cron.username,
       case v_cron.status when 'failed' then 'running' else 'unrecorded' end, v_cron.start_time, v_cron.end_time, v_cron.return_message)
     on conflict (run_id) do nothing;
     if found then

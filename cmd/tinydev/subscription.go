@@ -533,8 +533,6 @@ func subscriptionState(s control.Subscription) string {
 			"no_target": "waits for an address"}[text(s.PauseReason)]
 	case s.FailingSince != nil:
 		return "failing since " + console.Time(s.FailingSince)
-	case s.Server == nil && s.Unserved != nil:
-		return "waits for a server: " + *s.Unserved
 	case s.Server == nil:
 		return "waits for a server"
 	}
@@ -587,10 +585,14 @@ func printSubscription(w io.Writer, s control.Subscription) error {
 	if string(s.Options) != "{}" {
 		options = string(s.Options)
 	}
+	state := subscriptionState(s)
+	if s.Unserved != nil {
+		state += ": " + *s.Unserved
+	}
 	err := console.Fields(w, [2]string{"subscription", s.Name}, [2]string{"owner", s.Owner}, [2]string{"kind", s.Kind}, [2]string{"target", s.Target},
 		[2]string{"types", sentTypes(s)}, [2]string{"subjects", subjects}, [2]string{"condition", text(s.Condition)}, [2]string{"attached", attach}, [2]string{"options", options},
 		[2]string{"rearm", rearm}, [2]string{"digest", digest}, [2]string{"time-out", shortSpan(s.TimeoutSeconds)}, [2]string{"retries after", retries}, [2]string{"paused after", shortSpan(s.PauseAfterSeconds)},
-		[2]string{"state", subscriptionState(s)}, [2]string{"position", place(s)},
+		[2]string{"state", state}, [2]string{"position", place(s)},
 		[2]string{"deliveries", fmt.Sprintf("%s pending, %s failing, %s dead", atMost(s.Pending), atMost(s.Failing), atMost(s.Dead))}, [2]string{"last delivered (UTC)", console.Time(s.LastDeliveredAt)},
 		[2]string{"server", text(s.Server)}, [2]string{"old secret until (UTC)", console.Time(s.OldSecretUntil)})
 	if err != nil {

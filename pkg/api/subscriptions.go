@@ -165,7 +165,7 @@ func (s *Service) subscriptionRoutes() {
 
 func (s *Service) testRoutes() {
 	op := operation("POST", "/v1/subscriptions/{name}/test", "test-subscription", "subscriptions", "Send a sample event to a subscription's target", 401, 404, 409, 429)
-	op.Description = "Writes the event subscription.tested, which goes to this subscription alone, and waits for the first attempt to deliver it."
+	op.Description = "Writes the event subscription.tested, which goes to this subscription alone, and waits for the first attempt to deliver it; where no server that is up can send it, warnings say so at once."
 	change(s, http.StatusOK, op, func(ctx context.Context, user *control.User, in *testSubscriptionInput) (control.Change[control.TestedSubscription], error) {
 		wait := s.testWait
 		if !in.Wait {
@@ -174,7 +174,7 @@ func (s *Service) testRoutes() {
 		return s.deliverer.Test(ctx, user, in.Name, wait, in.DryRun)
 	})
 	op = operation("POST", "/v1/subscriptions/test", "try-subscription", "subscriptions", "Send a sample event to the target of a subscription before it is made", 401, 403, 404, 422, 429)
-	op.Description = "Checks what would be made, makes one attempt within its time-out, and stores nothing. No rows are attached. A dry run only checks, and answers with the SQL that would make it."
+	op.Description = "Checks what would be made, makes one attempt within its time-out, and stores nothing. The sample has the id 0, and no rows are attached. A webhook without a secret is signed by one that is answered: give it to create-subscription too, for a receiver that verifies it. A dry run only checks, and answers with the SQL that would make it."
 	change(s, http.StatusOK, op, func(ctx context.Context, user *control.User, in *tryInput) (control.Change[control.TriedSubscription], error) {
 		return s.deliverer.TryNew(ctx, user, control.NewSubscription(in.Body), in.DryRun)
 	})

@@ -270,7 +270,7 @@ func TestSubscriptionTests(t *testing.T) {
 		t.Helper()
 		return decoded[control.TestedSubscription](t, h.call(role, "POST", "/v1/subscriptions/"+path, ""), 200)
 	}
-	if got := test(pgtest.Ann, "hook/test"); got.Delivery != nil || got.EventID == 0 || got.Name != "hook" || got.Owner != pgtest.Ann {
+	if got := test(pgtest.Ann, "hook/test"); got.Delivery != nil || len(got.Warnings) != 1 || got.EventID == 0 || got.Name != "hook" || got.Owner != pgtest.Ann {
 		t.Errorf("while no server delivers: %+v", got)
 	}
 	h.deliver()
@@ -304,6 +304,9 @@ func TestSubscriptionTests(t *testing.T) {
 	// When the server stops nobody is kept waiting.
 	to.status.Store(0)
 	waiting := start(t)
+	// A server that could send it, and never does.
+	_, err := waiting.db.Superuser().Exec(context.Background(), "select tinydev_impl.hold_subscriptions('11111111-2222-4333-8444-555555555555', 'test', '{webhook}', '{}', '{}', 600)")
+	check(t, err)
 	decoded[control.Subscription](t, waiting.call(pgtest.Ann, "POST", "/v1/subscriptions", `{"name":"slow","kind":"webhook","target":"https://example.org/"}`), 201)
 	answered := make(chan answer, 1)
 	go func() { answered <- waiting.call(pgtest.Ann, "POST", "/v1/subscriptions/slow/test", "") }()

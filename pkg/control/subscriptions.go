@@ -258,7 +258,7 @@ type TriedSubscription struct {
 	LatencyMS  int     `json:"latency_ms"`
 	Error      *string `json:"error"`
 	Response   *string `json:"response" doc:"beginning of what the target answered"`
-	Secret     string  `json:"secret,omitempty" doc:"of a webhook that was given none: made for this attempt alone, so that the receiver's check can be tried"`
+	Secret     string  `json:"secret,omitempty" doc:"of a webhook that was given none: made for this attempt, so that the receiver's check can be tried; create the subscription with it to keep it"`
 }
 
 // TestSubscription writes subscription.tested, which goes to this subscription alone; TestedDelivery tells what becomes of it.

@@ -365,6 +365,18 @@ func TestNotices(t *testing.T) {
 	s.get("/subscription?name=notices", "paused: its reader ended it", "followed the link")
 }
 
+// TestNobodyDelivers holds that the pages say what a subscription waits for.
+func TestNobodyDelivers(t *testing.T) {
+	t.Parallel()
+	s := open(t, pgtest.DB(t), pgtest.Ann)
+	run(t, s.db.Conn(pgtest.Ann), "select tinydev.create_subscription('mail', 'email', 'ann@example.org')")
+	s.get("/subscriptions", `<li class="warning">`, "waits for a server", "No server is up to deliver at the moment.", "e-mail to <span")
+	s.get("/subscription?name=mail", "waits for a server", "No server is up to deliver at the moment. It goes on when a server can.")
+	place := s.follow(s.post("/subscription/test", url.Values{"name": {"mail"}}), "The test waits too.")
+	s.deliver() // which sends no e-mail
+	s.eventually(place, "No server sends e-mail at the moment: who runs one sets TINYDEV_SMTP_URL", "The test waits too.")
+}
+
 // TestOtherKinds makes subscriptions by e-mail and to a command, and changes what these have and webhooks have not.
 func TestOtherKinds(t *testing.T) {
 	t.Parallel()

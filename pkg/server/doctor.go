@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -65,7 +67,7 @@ func (s *server) examine(ctx context.Context) {
 		free, total = &f, &t
 	}
 	var said []byte
-	err := s.pool.QueryRow(ctx, "select tinydev_impl.watch_doctor($1, $2, $3, $4)::text", tokenName(s.cfg.DataDir), time.Now(), free, total).Scan(&said)
+	err := s.pool.QueryRow(ctx, "select tinydev_impl.watch_doctor($1, $2, $3, $4)::text", reportName(s.cfg.DataDir), time.Now(), free, total).Scan(&said)
 	if err != nil {
 		s.health.note(nil)
 		if ctx.Err() == nil {
@@ -74,6 +76,18 @@ func (s *server) examine(ctx context.Context) {
 		return
 	}
 	s.health.note(said)
+}
+
+// reportName names a server to everybody: its host, and the last word of its data directory, where several run on one.
+func reportName(dataDir string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this host"
+	}
+	if absolute, err := filepath.Abs(dataDir); err == nil {
+		dataDir = absolute
+	}
+	return host + ":" + filepath.Base(dataDir)
 }
 
 // canary tries whether pg_cron starts a job in time, unless that was tried within every; it takes up to 5 s.

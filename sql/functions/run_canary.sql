@@ -4,7 +4,10 @@ set search_path = pg_catalog, pg_temp
 as $$
   with started as (
     update tinydev_impl.canary c set started_at = clock_timestamp(), ended_at = null, ran_at = null, status = null, message = null
-     where coalesce(c.started_at, '-infinity') < clock_timestamp() - p_every returning 1
+     where coalesce(c.started_at, '-infinity') < clock_timestamp() - p_every
+       -- Older ones know no seconds, and a job of each minute tells nothing within 5 s; without history it leaves no trace.
+       and tinydev_lib.cron_release() >= array[1, 5] and current_setting('cron.log_run', true) is distinct from 'off' and current_setting('cron.database_name', true) = current_database()
+    returning 1
   )
   select exists (select from started)
 $$;
@@ -33,11 +36,6 @@ declare
   v_job_id bigint;
   v_until  timestamptz;
 begin
-  -- Older ones know no seconds, and a job of each minute tells nothing within 5 s; without history it leaves no trace.
-  if tinydev_lib.cron_release() operator(pg_catalog.<) array[1, 5] or pg_catalog.current_setting('cron.log_run', true) is not distinct from 'off'
-     or pg_catalog.current_setting('cron.database_name', true) is distinct from pg_catalog.current_database()::pg_catalog.text then
-    return;
-  end if;
   if not tinydev_impl.start_canary(p_every) then
     return;
   end if;
@@ -57,5 +55,5 @@ comment on procedure tinydev_impl.run_canary(interval, interval) is
 $$Has pg_cron run a job of the server's at once, and notes when it did, for tinydev.doctor; the job is removed afterwards. Does nothing when the last one
 began within p_every, nor below pg_cron 1.5. For tinydev_server: it takes up to p_patience, and commits.$$;
 
-comment on function tinydev_impl.start_canary(interval) is 'Notes the beginning of a canary, unless the last one began within p_every; tells whether it did.';
+comment on function tinydev_impl.start_canary(interval) is 'Notes the beginning of a canary, unless the last one began within p_every or pg_cron is too old for it; tells whether it did.';
 comment on function tinydev_impl.end_canary(bigint, boolean) is 'Notes how the canary''s first run ended, when it did or when it is too late; tells whether it is over.';

@@ -24,6 +24,7 @@ type Config struct {
 	Port     int               // TCP port on 127.0.0.1; 0 keeps the last one, or takes a free one
 	OSUser   string            // who runs PostgreSQL when we are root; empty chooses
 	Settings map[string]string // PostgreSQL settings over ours; fsync=off also speeds up the making
+	Env      []string          // more of the environment that PostgreSQL is started with, NAME=value
 	Logger   *slog.Logger      // nil is slog.Default
 }
 
@@ -259,7 +260,7 @@ func (c *Cluster) launch(ctx context.Context) error {
 		mark := c.layout.logSize()
 		if running != nil {
 			c.log.Info("adopting the PostgreSQL that was left running", "pid", running.pid, "port", port)
-		} else if running, err = c.layout.spawn(c.inst, c.as); err != nil {
+		} else if running, err = c.layout.spawn(c.inst, c.as, c.cfg.Env); err != nil {
 			return err
 		}
 		c.mu.Lock()

@@ -72,13 +72,14 @@ func (p *process) shutDown(ctx context.Context, patience time.Duration) (clean b
 }
 
 // spawn starts a postmaster that appends its log to the log file.
-func (l layout) spawn(inst Installation, as account) (*process, error) {
+func (l layout) spawn(inst Installation, as account, env []string) (*process, error) {
 	log, err := os.OpenFile(l.logFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open PostgreSQL's log: %w", err)
 	}
 	defer log.Close()
 	cmd := as.command(context.Background(), "C", filepath.Join(inst.BinDir, "postgres"), "-D", l.pgdata)
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, fault.New(fault.Internal, "postgres_start_failed", "PostgreSQL cannot be started: %v", err).Because(err).

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -46,6 +47,8 @@ type ContainerOptions struct {
 	BaseImage string
 	// Settings are given to postgres. fsync is off unless set here: a killed process loses nothing.
 	Settings map[string]string
+	// Env is more of the environment of all processes in it.
+	Env map[string]string
 	// Port, unless 0, gives the container the host's network, and PostgreSQL listens on 127.0.0.1 there.
 	Port int
 	// Prepare, unless nil, puts files into the volume before the start, for the user who runs PostgreSQL.
@@ -123,12 +126,14 @@ func (c *Container) start(ctx context.Context, image string, options ContainerOp
 	for name, value := range options.Settings {
 		args = append(args, "-c", name+"="+value)
 	}
+	env := map[string]string{"PGPORT": c.port} // of the health check
+	maps.Copy(env, options.Env)
 	c.container, err = testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{
 		Started: true,
 		ContainerRequest: testcontainers.ContainerRequest{
 			Image:  image,
 			Cmd:    args,
-			Env:    map[string]string{"PGPORT": c.port}, // of the health check
+			Env:    env,
 			Labels: map[string]string{labelProcess: strconv.Itoa(os.Getpid()), labelFolder: c.folder},
 			ConfigModifier: func(config *containertypes.Config) {
 				config.User = fmt.Sprintf("%d:%d", uid, gid)

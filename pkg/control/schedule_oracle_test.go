@@ -262,7 +262,7 @@ func (o *oracle) step(t *testing.T, to time.Time, first bool) bool {
 			continue // a job that we refuse is told of elsewhere
 		}
 		if told++; told <= 20 {
-			t.Errorf("from %s to %s, %s, pg_cron starts %q %d times less often than we say", from.Format(time.DateTime), to.Format(time.DateTime), to.Weekday(), o.jobs[job].Schedule, missing)
+			t.Errorf("%q: of the minutes from %s to %s, a %s, pg_cron starts %d fewer than we say (below 0: more)", o.jobs[job].Schedule, from.Format(time.DateTime), to.Format(time.DateTime), to.Weekday(), missing)
 		}
 	}
 	return true

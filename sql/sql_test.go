@@ -67,7 +67,7 @@ func TestRights(t *testing.T) {
 			  and pg_get_userbyid(c.relowner) <> case c.oid::regclass::text when 'tinydev.event' then 'tinydev_reader' when 'tinydev.delivery' then 'tinydev_reader' else 'tinydev_owner' end`,
 		"private functions that users may call": `select array_agg(p.oid::regprocedure::text) from pg_proc p
 			where p.pronamespace = 'tinydev_impl'::regnamespace and has_function_privilege('tinydev_user', p.oid, 'execute')
-			  and p.proname not in ('may_see_event', 'visible_data')`,
+			  and p.proname not in ('may_see_event', 'visible_data', 'waiting_events')`,
 		"private relations that users may read": `select array_agg(c.oid::regclass::text) from pg_class c
 			where c.relnamespace = 'tinydev_impl'::regnamespace and c.relkind in ('r', 'p') and has_table_privilege('tinydev_user', c.oid, 'select, insert, update, delete')`,
 		"tables in tinydev without row security": `select array_agg(c.oid::regclass::text) from pg_class c

@@ -733,12 +733,12 @@ func TestDeliveriesAndTheirRepair(t *testing.T) {
 		return must[control.DeliveryDetail](t)(ann.DescribeDelivery(ctx, "hook", first+1)).NextAttemptAt
 	}
 	for what, sql := range map[string]string{
-		"paused": "update tinydev_impl.subscription set active = false, pause_reason = 'user'", "without a server": "update tinydev_impl.server set lease_until = '-infinity'"} {
+		"paused": "update tinydev_impl.subscription set active = false, pause_reason = 'user'", "without a server": "update tinydev_impl.subscription set holder = null where name = 'hook'"} {
 		exec(t, db.Superuser(), sql)
 		if at := next(); at != nil {
 			t.Errorf("%s it is tried again at %s", what, at)
 		}
-		exec(t, db.Superuser(), "update tinydev_impl.subscription set active = true, pause_reason = null where name = 'hook'", "update tinydev_impl.server set lease_until = 'infinity'")
+		exec(t, db.Superuser(), "update tinydev_impl.subscription set active = true, pause_reason = null, holder = '"+testServer+"' where name = 'hook'")
 	}
 
 	states := func(list []control.Delivery) string {

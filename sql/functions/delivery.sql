@@ -12,7 +12,7 @@ end $$;
 -- No security barrier, as with tinydev.event, so that a page of it reads no more than that page.
 create or replace view tinydev.delivery as
 select s.role_name as owner, s.name as subscription, d.position as delivery_id, d.type, d.subject, d.state, d.attempt_count,
-       case when s.active and exists (select from tinydev_impl.server v where v.server_id = s.holder and v.lease_until > pg_catalog.clock_timestamp()) then d.next_attempt_at end as next_attempt_at,
+       case when s.active and s.holder is not null then d.next_attempt_at end as next_attempt_at,
        d.last_attempt_at, d.status_code, d.latency_ms, d.error, d.response, s.subscription_id
   from tinydev_impl.subscription s
   join tinydev_impl.delivery d on d.subscription_id = s.subscription_id;

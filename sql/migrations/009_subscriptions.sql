@@ -86,7 +86,6 @@ create index delivery_dead on tinydev_impl.delivery (subscription_id, position) 
 alter table tinydev_impl.subscription enable row level security;
 alter table tinydev_impl.delivery enable row level security;
 grant select on tinydev_impl.subscription, tinydev_impl.delivery to tinydev_reader;
-grant select (server_id, lease_until) on tinydev_impl.server to tinydev_reader;
 
 do $$
 declare

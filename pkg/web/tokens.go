@@ -59,6 +59,7 @@ var scopes = []scope{
 	{Name: "users", Words: "List users; administrators see the audit."},
 	{Name: "tokens", Words: "List tokens."},
 	{Name: "settings", Words: "See the settings; administrators change them."},
+	{Name: "doctor", Words: "Ask the doctor what is wrong; administrators have it mend what is safe."},
 }
 
 // newToken answers GET /tokens/new?user=.

@@ -104,7 +104,7 @@ select tinydev_lib.parse_schedule($1)::text,
 		}
 	}
 	t.Logf("%d changes forth, %d back, %d of zones that differ or are not here", forth, back, differ)
-	if forth < *scheduleZones/5 || back < *scheduleZones/5 {
+	if forth < *scheduleZones/10 || back < *scheduleZones/10 {
 		t.Error("that tells little")
 	}
 }

@@ -237,7 +237,19 @@ func TestWalkCommandLine(t *testing.T) {
 		if out := s.must("job", "preview", "0 9 * * 1-5"); !strings.Contains(out, "Monday to Friday") {
 			t.Errorf("preview printed %s", out)
 		}
-		s.must("job", "runs", id)
+		if out := s.must("job", "alter", id, "0 9 * * *", "--time-zone", "Europe/Berlin", "--retries", "2", "--timeout-seconds", "60", "--overlap", "queue"); !strings.Contains(out, "Europe/Berlin") || !strings.Contains(out, "0 9 * * *") {
+			t.Errorf("alter printed %s", out)
+		}
+		if out := s.must("job", "run", id); !strings.Contains(out, "refreshed ann.bdays_today") {
+			t.Errorf("run printed %s", out)
+		}
+		if out := s.must("job", "runs", id); !strings.Contains(out, "succeeded") || !strings.Contains(out, "manual") {
+			t.Errorf("runs printed %s", out)
+		}
+		if out := s.must("job", "pause", "--all"); !strings.Contains(out, "paused 1 of your jobs") {
+			t.Errorf("pause --all printed %s", out)
+		}
+		s.must("job", "resume", "--all")
 		s.must("view", "refresh", "bdays_today")
 		s.must("view", "replace", "bdays_today", "select 1 as one")
 		if out := s.must("view", "rows", "bdays_today", "--format", "ndjson"); strings.TrimSpace(out) != `{"one":1}` {

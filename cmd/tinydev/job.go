@@ -373,12 +373,9 @@ func printJob(w io.Writer, job control.Job) error {
 	if !job.Active {
 		state = "paused"
 	}
-	timeout, retries, last := "none", "", "none"
+	timeout, last := "none", "none"
 	if job.Timeout != nil {
 		timeout = console.Duration(time.Duration(*job.Timeout) * time.Second)
-	}
-	if job.Retries != nil {
-		retries = strconv.Itoa(*job.Retries)
 	}
 	if run := job.LastRun; run != nil {
 		last = strings.TrimSpace(fmt.Sprintf("%d %s %s", run.RunID, run.Status, console.Time(run.StartedAt)))
@@ -387,7 +384,7 @@ func printJob(w io.Writer, job control.Job) error {
 		}
 	}
 	err := console.Fields(w, [2]string{"job", strconv.FormatInt(job.JobID, 10)}, [2]string{"view", text(job.View)}, [2]string{"schedule", job.Schedule},
-		[2]string{"in words", text(job.Words)}, [2]string{"time zone", job.TimeZone}, [2]string{"overlap", text(job.Overlap)}, [2]string{"missed", text(job.Missed)}, [2]string{"time-out", timeout}, [2]string{"retries", retries},
+		[2]string{"in words", text(job.Words)}, [2]string{"time zone", job.TimeZone}, [2]string{"overlap", job.Overlap}, [2]string{"missed", job.Missed}, [2]string{"time-out", timeout}, [2]string{"retries", strconv.Itoa(job.Retries)},
 		[2]string{"state", state}, [2]string{"last run", last}, [2]string{"owner", job.Owner},
 		[2]string{"next runs (UTC)", console.Times(job.NextRuns)}, [2]string{"command", job.Command})
 	if err != nil {

@@ -21,10 +21,10 @@ type Job struct {
 	Active    bool        `json:"active" doc:"false while paused"`
 	IsManaged bool        `json:"is_managed" doc:"whether tinydev made it"`
 	Command   string      `json:"command" doc:"the SQL that pg_cron runs"`
-	Overlap   *string     `json:"overlap" doc:"what becomes of a time that passes while a run is under way: skip, queue_one, queue"`
-	Missed    *string     `json:"missed" doc:"what becomes of times at which pg_cron did not run it: none, once, all"`
+	Overlap   string      `json:"overlap,omitempty" doc:"what becomes of a time that passes while a run is under way: skip, queue_one, queue"`
+	Missed    string      `json:"missed,omitempty" doc:"what becomes of times at which pg_cron did not run it: none, once, all"`
 	Timeout   *int        `json:"timeout_seconds" doc:"how long a run may take; null for no limit"`
-	Retries   *int        `json:"retries" doc:"how often a run that failed is tried again"`
+	Retries   int         `json:"retries,omitempty" doc:"how often a run that failed is tried again"`
 	LastRun   *LastRun    `json:"last_run" doc:"null when it has not run"`
 	NextRuns  []time.Time `json:"next_runs" doc:"the next five runs; empty while paused"`
 	Warnings  []string    `json:"warnings,omitempty" doc:"what pg_cron does with this schedule that one might not expect"`
@@ -117,6 +117,11 @@ type Unscheduled struct {
 // DescribeJob gives a job. Errors: not_found job_not_found.
 func (u *User) DescribeJob(ctx context.Context, jobID int64) (Job, error) {
 	return decode[Job](ctx, u, "select tinydev.describe_job($1)", jobID)
+}
+
+// JobOf gives the job of a view, by its full name. Errors: not_found job_not_found.
+func (u *User) JobOf(ctx context.Context, view string) (Job, error) {
+	return decode[Job](ctx, u, "select tinydev.describe_job((select j.job_id from tinydev.job j where j.view = $1 order by j.job_id limit 1))", view)
 }
 
 // Jobs lists the jobs that the user may see, by job_id from the one after after; limit is 1..1000.

@@ -59,8 +59,7 @@ func TestRunIsRecorded(t *testing.T) {
 	db := pgtest.DB(t)
 	ann := db.Conn(pgtest.Ann)
 	job := jobOf(t, ann, "v", "select g from generate_series(1, 7) g", "'0 0 * * *', timeout_seconds => 60")
-	runID, err := launched(t, db, job)
-	if err != nil {
+	if _, err := launched(t, db, job); err != nil {
 		t.Fatal(err)
 	}
 	// What nothing was due for is no run; what a person calls is.
@@ -68,7 +67,8 @@ func TestRunIsRecorded(t *testing.T) {
 		t.Errorf("runs of a job that was not due: %s", got)
 	}
 	exec(t, db.Superuser(), fmt.Sprintf("update tinydev_impl.job_state set handled_to = now() - interval '25 hours', next_due_at = null where job_id = %d", job))
-	if runID, err = launched(t, db, job); err != nil {
+	runID, err := launched(t, db, job)
+	if err != nil {
 		t.Fatal(err)
 	}
 	exec(t, ann, fmt.Sprintf("call tinydev.run_job(%d)", job), "call tinydev.refresh('v')", "begin; call tinydev.refresh('v'); rollback", "begin; call tinydev.refresh('v'); commit")

@@ -12,7 +12,7 @@ const homeLimit = 10
 // homePage is what there is, and what to do next.
 type homePage struct {
 	Tables, Views         []control.RelationSummary
-	Jobs                  []jobLine
+	Jobs                  []control.Job
 	MoreTables, MoreViews bool
 	MoreJobs              bool
 	Untold                *untold // nil unless nobody is told when the jobs fail
@@ -42,7 +42,7 @@ func home(v *visit) error {
 	if p.Views, err = v.user.Relations(v.ctx(), control.Views, "", homeLimit+1); err != nil {
 		return err
 	}
-	if p.Jobs, err = v.jobLines(0, homeLimit+1); err != nil {
+	if p.Jobs, err = v.user.Jobs(v.ctx(), 0, homeLimit+1); err != nil {
 		return err
 	}
 	if p.Untold, err = v.untold(p.Jobs); err != nil {

@@ -12,49 +12,18 @@ import (
 	"github.com/tinydevcrm/tinydevcrm/pkg/fault"
 )
 
-// jobLine is a job in a list, with its latest run; nil when it has not run or was not looked for.
-type jobLine struct {
-	control.Job
-	Last *control.Run
-}
-
-// lastRuns is for how many jobs of a list the latest run is looked up.
-const lastRuns = 50
-
 // listJobs answers GET /jobs?after=.
 func listJobs(v *visit) error {
 	after, _ := strconv.ParseInt(v.QueryParam("after"), 10, 64) // a bad number starts at the front
-	jobs, err := v.jobLines(after, listLimit)
+	jobs, err := v.user.Jobs(v.ctx(), after, listLimit)
 	if err != nil {
 		return err
 	}
-	p := listPage[jobLine]{Items: jobs}
+	p := listPage[control.Job]{Items: jobs}
 	if len(jobs) == listLimit {
 		p.Next = strconv.FormatInt(jobs[len(jobs)-1].JobID, 10)
 	}
 	return v.show(http.StatusOK, "jobs", "jobs", "Jobs", p)
-}
-
-func (v *visit) jobLines(after int64, limit int) ([]jobLine, error) {
-	jobs, err := v.user.Jobs(v.ctx(), after, limit)
-	if err != nil {
-		return nil, err
-	}
-	lines := make([]jobLine, len(jobs))
-	for i, job := range jobs {
-		lines[i].Job = job
-		if i >= lastRuns {
-			continue
-		}
-		runs, err := v.user.Runs(v.ctx(), job.JobID, 0, 1)
-		if err != nil && fault.KindOf(err) != fault.NotFound { // it may be gone since
-			return nil, err
-		}
-		if len(runs) > 0 {
-			lines[i].Last = &runs[0]
-		}
-	}
-	return lines, nil
 }
 
 // jobPage is one job with its runs.
@@ -123,6 +92,52 @@ func setActive(v *visit) error {
 	return v.back("/job?" + url.Values{"id": {strconv.FormatInt(id, 10)}, "done": {done}}.Encode())
 }
 
+// runJob answers POST /job/run (id): it waits for the end of the run.
+func runJob(v *visit) error {
+	id, err := v.jobID()
+	if err != nil {
+		return err
+	}
+	done := "ran"
+	if _, err := v.user.RunJob(v.ctx(), id, false); err != nil {
+		// What the view's query raised stands in the list of runs.
+		if f := fault.As(err); f == nil || f.Fields["sqlstate"] == nil {
+			return err
+		}
+		done = "run-failed"
+	}
+	return v.back("/job?" + url.Values{"id": {strconv.FormatInt(id, 10)}, "done": {done}}.Encode())
+}
+
+// cancelRun answers POST /run/cancel (run, job).
+func cancelRun(v *visit) error {
+	run, err := strconv.ParseInt(v.FormValue("run"), 10, 64)
+	if err != nil {
+		return fault.New(fault.NotFound, "run_not_found", "there is no run %q", v.FormValue("run")).WithHint("see the runs of a job")
+	}
+	id, err := v.jobID()
+	if err != nil {
+		return err
+	}
+	if _, err := v.user.CancelRun(v.ctx(), run, false); err != nil {
+		return err
+	}
+	return v.back("/job?" + url.Values{"id": {strconv.FormatInt(id, 10)}, "done": {"cancelled"}}.Encode())
+}
+
+// pauseJobs answers POST /jobs/active (active=true|false).
+func pauseJobs(v *visit) error {
+	active := v.FormValue("active") == "true"
+	if _, err := v.user.PauseJobs(v.ctx(), active, false); err != nil {
+		return err
+	}
+	done := "all-paused"
+	if active {
+		done = "all-resumed"
+	}
+	return v.back("/jobs?done=" + done)
+}
+
 // confirmRemoveJob answers GET /job/remove?id=.
 func confirmRemoveJob(v *visit) error {
 	id, err := v.jobID()
@@ -156,6 +171,11 @@ type schedulePage struct {
 	Preset  string
 	At      string // HH:MM, for daily and weekdays
 	Custom  string
+	Zone    string // "" is pg_cron's
+	Overlap string
+	Missed  string
+	Timeout string // seconds; "" is none
+	Retries string
 	Job     *control.Job // what the view has now
 	Preview *control.SchedulePreview
 	SQL     []string
@@ -205,6 +225,33 @@ func (p *schedulePage) schedule() (string, error) {
 	return "", fault.New(fault.Invalid, "form_invalid", "no schedule was chosen").WithHint("choose how often the view is refreshed")
 }
 
+// options gives what the form says. Errors: invalid form_invalid.
+func (p *schedulePage) options() (control.JobOptions, error) {
+	schedule, err := p.schedule()
+	o := control.JobOptions{Schedule: &schedule}
+	if err != nil {
+		return o, err
+	}
+	for text, to := range map[*string]**string{&p.Zone: &o.TimeZone, &p.Overlap: &o.Overlap, &p.Missed: &o.Missed} {
+		if *text != "" {
+			*to = text
+		}
+	}
+	for _, each := range []struct {
+		name, text string
+		to         **int
+	}{{"time-out", p.Timeout, &o.TimeoutSeconds}, {"number of retries", p.Retries, &o.Retries}} {
+		n := 0
+		if each.text != "" {
+			if n, err = strconv.Atoi(each.text); err != nil {
+				return o, fault.New(fault.Invalid, "form_invalid", "the %s %q is not a whole number", each.name, each.text)
+			}
+		}
+		*each.to = &n
+	}
+	return o, nil
+}
+
 // choose sets the form to a schedule that is there already.
 func (p *schedulePage) choose(schedule string) {
 	p.Preset, p.Custom = customPreset, schedule
@@ -241,6 +288,14 @@ func newSchedule(v *visit) error {
 		}
 		if p.Job != nil {
 			p.choose(p.Job.Schedule)
+			p.Zone = p.Job.TimeZone
+			p.Overlap, p.Missed = p.Job.Overlap, p.Job.Missed
+			if p.Job.Timeout != nil {
+				p.Timeout = strconv.Itoa(*p.Job.Timeout)
+			}
+			if p.Job.Retries > 0 {
+				p.Retries = strconv.Itoa(p.Job.Retries)
+			}
 		}
 	}
 	v.planSchedule(p)
@@ -258,24 +313,26 @@ func (v *visit) showSchedule(status int, p *schedulePage) error {
 
 // planSchedule fills in what the schedule means and the SQL that saving it would run.
 func (v *visit) planSchedule(p *schedulePage) {
-	schedule, err := p.schedule()
+	options, err := p.options()
 	if err == nil {
 		var preview control.SchedulePreview
-		if preview, err = v.user.PreviewSchedule(v.ctx(), schedule, "", 5, nil); err == nil {
+		if preview, err = v.user.PreviewSchedule(v.ctx(), *options.Schedule, p.Zone, 5, nil); err == nil {
 			p.Preview = &preview
 		}
 	}
 	if err == nil && p.View != "" {
 		var plan control.Change[control.Job]
-		plan, err = v.user.Schedule(v.ctx(), p.View, control.JobOptions{Schedule: &schedule}, true)
+		plan, err = v.user.Schedule(v.ctx(), p.View, options, true)
 		p.SQL = plan.SQL
 	}
 	p.Problem = v.explain(err, "")
 }
 
-// saveSchedule answers POST /schedule (view, preset, at, custom, do=check|save).
+// saveSchedule answers POST /schedule (view, preset, at, custom, zone, overlap, missed, timeout, retries, do=check|save).
 func saveSchedule(v *visit) error {
-	p := &schedulePage{View: v.FormValue("view"), Preset: v.FormValue("preset"), At: v.FormValue("at"), Custom: strings.TrimSpace(v.FormValue("custom"))}
+	p := &schedulePage{View: v.FormValue("view"), Preset: v.FormValue("preset"), At: v.FormValue("at"), Custom: strings.TrimSpace(v.FormValue("custom")),
+		Zone: strings.TrimSpace(v.FormValue("zone")), Overlap: v.FormValue("overlap"), Missed: v.FormValue("missed"),
+		Timeout: strings.TrimSpace(v.FormValue("timeout")), Retries: strings.TrimSpace(v.FormValue("retries"))}
 	var err error
 	if p.Job, err = v.jobOf(p.View); err != nil {
 		return err
@@ -288,10 +345,10 @@ func saveSchedule(v *visit) error {
 	default:
 		return unknownStep(do)
 	}
-	schedule, err := p.schedule()
+	options, err := p.options()
 	if err == nil {
 		var change control.Change[control.Job]
-		if change, err = v.user.Schedule(v.ctx(), p.View, control.JobOptions{Schedule: &schedule}, false); err == nil {
+		if change, err = v.user.Schedule(v.ctx(), p.View, options, false); err == nil {
 			return v.back("/job?" + url.Values{"id": {strconv.FormatInt(change.Made.JobID, 10)}, "done": {"scheduled"}}.Encode())
 		}
 	}

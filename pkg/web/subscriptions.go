@@ -164,13 +164,13 @@ type untold struct {
 }
 
 // untold is nil when the visitor has no jobs, is told, or wants it so. Where no e-mail can be sent only a failure is worth the words.
-func (v *visit) untold(jobs []jobLine) (*untold, error) {
+func (v *visit) untold(jobs []control.Job) (*untold, error) {
 	var u untold
 	scheduled := false
 	for _, job := range jobs {
 		if job.Owner == v.user.Role && job.IsManaged {
 			scheduled = true
-			u.Failed = u.Failed || job.Last != nil && job.Last.Status == "failed"
+			u.Failed = u.Failed || job.LastRun != nil && job.LastRun.Status == "failed"
 		}
 	}
 	if !scheduled {

@@ -51,7 +51,7 @@ var scopes = []scope{
 	{Name: "tables", Words: "Make, read, add to and drop tables."},
 	{Name: "uploads", Words: "Load files, and list what was loaded."},
 	{Name: "views", Words: "Make, refresh and read views. A view holds any SQL, so this is as good as your psql."},
-	{Name: "jobs", Words: "Schedule views, pause and look at runs."},
+	{Name: "jobs", Words: "Schedule views, run and pause jobs, look at runs and cancel them."},
 	{Name: "events", Words: "Read and follow events."},
 	{Name: "subscriptions", Words: "Have events and rows sent to a URL, an address or a program: all that you may read can leave by it."},
 	{Name: "triggers", Words: "Have channels notified of events, for LISTEN."},
@@ -59,6 +59,7 @@ var scopes = []scope{
 	{Name: "users", Words: "List users; administrators see the audit."},
 	{Name: "tokens", Words: "List tokens."},
 	{Name: "settings", Words: "See the settings; administrators change them."},
+	{Name: "freshness", Words: "Promise how old tables and views may be."},
 	{Name: "doctor", Words: "Ask the doctor what is wrong; administrators have it mend what is safe."},
 }
 

@@ -64,28 +64,19 @@ func (v *visit) showView(status int, name string, failed error) error {
 	if p.Job, err = v.jobOf(view.Name); err != nil {
 		return err
 	}
-	if p.Job != nil {
-		if p.Runs, err = v.user.Runs(v.ctx(), p.Job.JobID, 0, 10); err != nil {
-			return err
-		}
+	if p.Runs, err = v.user.ViewRuns(v.ctx(), view.Name, 0, 10); err != nil {
+		return err
 	}
 	return v.show(status, "view", "views", plainName(view.Name), p)
 }
 
 // jobOf finds the job that refreshes a view; nil when it has none.
 func (v *visit) jobOf(view string) (*control.Job, error) {
-	for after := int64(0); ; {
-		jobs, err := v.user.Jobs(v.ctx(), after, 1000)
-		if err != nil || len(jobs) == 0 {
-			return nil, err
-		}
-		for i := range jobs {
-			if jobs[i].View != nil && *jobs[i].View == view {
-				return &jobs[i], nil
-			}
-			after = jobs[i].JobID
-		}
+	job, err := v.user.JobOf(v.ctx(), view)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, nil
 	}
+	return &job, err
 }
 
 // uniqueIndex writes the index that a refresh without blocking needs, on the first column whose values on the page differ, else on

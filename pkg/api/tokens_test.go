@@ -184,7 +184,7 @@ func TestAccess(t *testing.T) {
 
 	upload, multipart := form(t, "file", csv)
 	call := func(role string, op operation, reads bool) answer {
-		path := strings.NewReplacer("{name}", map[string]string{"tables": "t", "views": "v", "users": "bob", "triggers": "t", "subscriptions": "hook"}[op.Tags[0]], "{id}", "1", "{owner}", "bob").Replace(op.Path)
+		path := strings.NewReplacer("{name}", map[string]string{"tables": "t", "views": "v", "jobs": "v", "users": "bob", "triggers": "t", "subscriptions": "hook"}[op.Tags[0]], "{id}", "1", "{owner}", "bob").Replace(op.Path)
 		if !reads {
 			return h.call(role, op.Method, path, "") // without a body nothing is changed
 		}

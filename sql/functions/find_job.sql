@@ -7,7 +7,7 @@ declare
 begin
   select * into v_job from tinydev.job j where j.job_id = find_job.job_id;
   if not found then
-    perform tinydev_lib.fault(404, 'job_not_found', format('there is no job %s', find_job.job_id), 'select * from tinydev.job lists those you may see');
+    perform tinydev_lib.fault(404, 'job_not_found', format('there is no job %s', coalesce(find_job.job_id::text, 'null')), 'select * from tinydev.job lists those you may see');
   end if;
   return v_job;
 end $$;

@@ -21,7 +21,7 @@ func TestEventTypes(t *testing.T) {
 		return out.String()
 	}
 	table := run()
-	for _, part := range []string{"view.failed ", "cause code detail* duration_ms message* sqlstate", "A refresh of a view failed"} {
+	for _, part := range []string{"view.failed ", "attempt cause code detail* due_at duration_ms job_id message* retry_at run_id sqlstate wait_ms", "A refresh of a view failed"} {
 		if !strings.Contains(table, part) {
 			t.Errorf("no %q in:\n%s", part, table)
 		}

@@ -87,6 +87,10 @@ func (u *User) MakeUp(ctx context.Context, jobID int64, cause string) error {
 		return err
 	}
 	defer session.Release()
+	// It may take as long as a run that pg_cron starts, not as a request may. Release takes this back.
+	if _, err := session.Exec(ctx, "set statement_timeout = 0"); err != nil {
+		return session.Fault(err, "")
+	}
 	_, err = session.Exec(ctx, "call tinydev.run_job($1, $2)", jobID, cause)
 	return session.Fault(err, "")
 }

@@ -164,8 +164,14 @@ func DB(t testing.TB) *Database {
 			return // the server is gone with the test
 		}
 		defer conn.Close(ctx)
-		conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
-		if _, err := conn.Exec(ctx, "drop database if exists "+name); err != nil {
+		// A session that computes what PostgreSQL does not interrupt, such as a long JSON path, ends when that is done.
+		for range 20 {
+			conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
+			if _, err = conn.Exec(ctx, "drop database if exists "+name); err == nil {
+				break
+			}
+		}
+		if err != nil {
 			t.Errorf("drop the test database: %v", err)
 		}
 	})

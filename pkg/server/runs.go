@@ -14,7 +14,7 @@ const (
 	watchJobsEvery = 5 * time.Second  // what is due next and what was missed
 	reconcileEvery = 15 * time.Second // pg_cron's own record beside ours
 	watchPatience  = 10 * time.Second
-	madeUpAtOnce   = 4
+	madeUpAtOnce   = 8
 )
 
 // watchSchedules holds runs to their time-outs, tells of those that were lost or missed, and makes the runs that are asked for besides the

@@ -15,7 +15,12 @@ begin
                       then to_timestamp(floor(date_part('epoch', now()) / v_seconds) * v_seconds)
                       else date_trunc('minute', now()) + interval '1 minute' - make_interval(secs => v_seconds) end;
     end if;
-    v_preview := tinydev.preview_schedule(v_job.schedule, v_job.time_zone, 5, v_after);
+    begin
+      v_preview := tinydev.preview_schedule(v_job.schedule, v_job.time_zone, 5, v_after);
+    exception when others then
+      -- A command that was written in psql may say anything, and lists of jobs are to go on.
+      v_preview := jsonb_build_object('warnings', jsonb_build_array('it is never due: ' || sqlerrm));
+    end;
   end if;
   return jsonb_build_object(
     'job_id', v_job.job_id, 'name', v_job.name, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,

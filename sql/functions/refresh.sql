@@ -52,7 +52,7 @@ begin
     end;
     -- A view that is gone from its own workspace is news; what is not the caller's, or no view, is not.
     if v_failed and v_state operator(pg_catalog.=) 'TD404' then
-      select pg_catalog.format('%I.%I', p.workspace, p.relation) into v_name from tinydev_lib.parse_name(view) p where p.workspace operator(pg_catalog.=) current_user;
+      select pg_catalog.format('%I.%I', p.workspace, p.relation) into v_name from tinydev_lib.parse_name(view) p where p.workspace operator(pg_catalog.=) current_user and current_user operator(pg_catalog.=) session_user;
     end if;
     exit when v_name is null;
 

@@ -4,6 +4,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state   tinydev_impl.job_state;
+  v_old     record;
+  v_count   integer := 0;
   v_minute  timestamptz := date_trunc('minute', clock_timestamp());
   v_due     timestamptz[];
   v_covered timestamptz[];  -- of them, those at which the run before was under way
@@ -17,25 +19,49 @@ begin
   if new.timeout_seconds <= 0 then
     new.timeout_seconds := null;
   end if;
-  if new.view_id is null and (parse_ident(new.view))[1] is distinct from new.owner
+  -- Who watches runs cancels their sessions, so nobody's code begins one in another's.
+  if new.owner <> session_user
+     or new.view_id is null and (parse_ident(new.view))[1] is distinct from new.owner
      or new.view_id is not null and not exists (
        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.oid = new.view_id and new.view = format('%I.%I', n.nspname, c.relname) and pg_get_userbyid(c.relowner) = new.owner) then
     perform tinydev_lib.fault(403, 'not_owner', format('%s is not a view of %s', new.view, new.owner));
   end if;
 
-  select * into v_state from tinydev_impl.job_state s where s.owner = new.owner and s.view = new.view
-     and exists (select from cron.job j where j.jobid = s.job_id) order by s.active desc, s.job_id limit 1;
-  if found then
-    new.job_id := v_state.job_id;
-    if new.cause = 'schedule' then
-      -- A job never overlaps itself, and pg_cron may not have noted the process yet.
-      select d.runid into new.cron_run_id from cron.job_run_details d
-       where d.runid > (select max(m.runid) - 1000 from cron.job_run_details m) and d.jobid = v_state.job_id and d.end_time is null
-         and (d.job_pid is null or d.job_pid = pg_backend_pid())
-       order by d.runid desc limit 1;
+  -- A session has one run at a time, or a few within each other. One that a statement before began, and whose end could not be recorded, has ended.
+  for v_old in
+    select r.run_id, r.started_at < statement_timestamp() as has_ended from tinydev_impl.run r
+     where r.status = 'running' and r.pid = new.pid and r.backend_start = new.backend_start
+  loop
+    if v_old.has_ended then
+      begin
+        perform tinydev_impl.fail_run(v_old.run_id, null, 'run_lost', 'the session of the run went on without telling how it ended');
+      exception when lock_not_available then
+        null;  -- another session of its owner's holds the job; the end of this one tells
+      end;
+    else
+      v_count := v_count + 1;
     end if;
+  end loop;
+  if v_count >= 8 then
+    perform tinydev_lib.fault(409, 'runs_too_many', 'this statement has begun 8 runs already, none of which has ended');
   end if;
+
+  if new.cause = 'schedule' then
+    -- A job never overlaps itself, and pg_cron may not have noted the process yet. By the order of the numbers, not their values, which anybody's runs count up.
+    select d.runid, d.jobid into new.cron_run_id, new.job_id
+      from (select * from cron.job_run_details order by runid desc limit 1000) d join tinydev_impl.job_state s on s.job_id = d.jobid
+     where s.owner = new.owner and s.view = new.view and d.end_time is null and (d.job_pid is null or d.job_pid = new.pid)
+       and not exists (select from tinydev_impl.run r where r.run_id = d.runid and r.pid <> new.pid)
+     order by d.runid desc limit 1;
+  end if;
+  -- A view may have several jobs that were made in psql.
+  select * into v_state from tinydev_impl.job_state s where s.owner = new.owner and s.view = new.view
+     and exists (select from cron.job j where j.jobid = s.job_id)
+   order by s.job_id is not distinct from new.job_id desc,
+            case when new.cause = 'schedule' then s.next_due_at is not distinct from v_minute else s.extra_cause is not distinct from new.cause end desc, s.active desc, s.job_id
+   limit 1;
+  new.job_id := v_state.job_id;
   if new.cause = 'schedule' and new.cron_run_id is null and (v_state.job_id is null or current_setting('cron.log_run', true) is distinct from 'off') then
     new.cause := 'manual';  -- the command of a job, called by hand
   end if;
@@ -57,12 +83,16 @@ begin
     return new;
   end if;
 
-  if v_state.schedule like '@%' or v_state.schedule ~* 'seconds?$' then
+  if v_state.handled_to > clock_timestamp() + interval '1 minute' then
+    -- The clock was put back. What pg_cron starts then is due once more.
+    v_state.handled_to := v_minute - interval '1 minute';
+  end if;
+  if v_state.schedule ~ '^@re(boot|start)' or tinydev_impl.turn_seconds(v_state.schedule) is not null then
     null;  -- nothing that it could be late for
   elsif v_state.next_due_at = v_minute then
     new.due_at := v_minute;
   else
-    v_due := array(select d from tinydev_lib.due_times(v_state.schedule, v_state.time_zone, 1000, v_state.handled_to, clock_timestamp()) d order by d);
+    v_due := tinydev_impl.passed_times(v_state, clock_timestamp());
     if v_due = '{}' then
       new.status := 'idle';
       new.ended_at := new.started_at;

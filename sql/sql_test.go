@@ -64,7 +64,7 @@ func TestRights(t *testing.T) {
 			where p.pronamespace in ('tinydev'::regnamespace, 'tinydev_lib'::regnamespace, 'tinydev_impl'::regnamespace) and g.grantee = 0`,
 		"objects that do not belong to us": `select array_agg(c.oid::regclass::text) from pg_class c
 			where c.relnamespace in ('tinydev'::regnamespace, 'tinydev_lib'::regnamespace, 'tinydev_impl'::regnamespace) and c.relkind in ('r', 'p', 'v')
-			  and pg_get_userbyid(c.relowner) <> case c.oid::regclass::text when 'tinydev.event' then 'tinydev_reader' when 'tinydev.delivery' then 'tinydev_reader' else 'tinydev_owner' end`,
+			  and pg_get_userbyid(c.relowner) <> case c.oid::regclass::text when 'tinydev.event' then 'tinydev_reader' when 'tinydev.delivery' then 'tinydev_reader' when 'tinydev.run' then 'tinydev_reader' else 'tinydev_owner' end`,
 		"private functions that users may call": `select array_agg(p.oid::regprocedure::text) from pg_proc p
 			where p.pronamespace = 'tinydev_impl'::regnamespace and has_function_privilege('tinydev_user', p.oid, 'execute')
 			  and p.proname not in ('may_see_event', 'visible_data', 'waiting_events')`,
@@ -74,9 +74,9 @@ func TestRights(t *testing.T) {
 			where c.relnamespace = 'tinydev'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity`,
 		"views in tinydev without a barrier": `select array_agg(c.oid::regclass::text) from pg_class c
 			where c.relnamespace = 'tinydev'::regnamespace and c.relkind = 'v' and not coalesce(c.reloptions, '{}') @> array['security_barrier=true']
-			  and c.oid not in ('tinydev.event'::regclass, 'tinydev.delivery'::regclass)`,
+			  and c.oid not in ('tinydev.event'::regclass, 'tinydev.delivery'::regclass, 'tinydev.run'::regclass)`,
 		"owners of views without a barrier that row security does not bind": `select array_agg(r.rolname::text) from pg_class c join pg_roles r on r.oid = c.relowner
-			where c.oid in ('tinydev.event'::regclass, 'tinydev.delivery'::regclass) and (r.rolsuper or r.rolbypassrls or r.rolname <> 'tinydev_reader')`,
+			where c.oid in ('tinydev.event'::regclass, 'tinydev.delivery'::regclass, 'tinydev.run'::regclass) and (r.rolsuper or r.rolbypassrls or r.rolname <> 'tinydev_reader')`,
 		"tables that the owner of those views may read without row security": `select array_agg(c.oid::regclass::text) from pg_class c
 			where c.relkind in ('r', 'p') and c.relnamespace in ('tinydev'::regnamespace, 'tinydev_impl'::regnamespace) and not c.relrowsecurity
 			  and has_any_column_privilege('tinydev_reader', c.oid, 'select')`,

@@ -256,8 +256,10 @@ func TestCodeThatComesLater(t *testing.T) {
 
 	_, err := bob.Refresh(ctx, "v", false)
 	wantFault(t, err, fault.Forbidden, "foreign_code")
-	if state := sqlstate(t, conn, "call tinydev.refresh('bob.v', cause => 'schedule')"); state != "TD403" {
-		t.Errorf("the job's command raised %s", state)
+	job := pgtest.Value[int64](t, conn, "select (tinydev.schedule('v', '* * * * *') ->> 'job_id')::bigint")
+	exec(t, super, "update tinydev_impl.job_state set handled_to = now() - interval '1 hour'")
+	if _, err := launched(t, db, job); code(err) != "TD403" {
+		t.Errorf("the job's command raised %v", err)
 	}
 	failed := events(t, db, "view.failed", "bob.v")
 	if len(failed) != 2 || failed[0]["code"] != "foreign_code" || failed[1]["cause"] != "schedule" || failed[1]["sqlstate"] != "TD403" {

@@ -18,7 +18,7 @@ select s.role_name as owner, s.name as subscription, d.position as delivery_id, 
   join tinydev_impl.delivery d on d.subscription_id = s.subscription_id;
 
 alter view tinydev.delivery owner to tinydev_reader;
-comment on role tinydev_reader is 'Owns just the views tinydev.event and tinydev.delivery, so that row security holds in them; nobody logs in as it.';
+comment on role tinydev_reader is 'Owns just the views tinydev.event, tinydev.delivery and tinydev.run, so that row security holds in them; nobody logs in as it.';
 grant select on tinydev.delivery to tinydev_user;
 
 comment on view tinydev.delivery is

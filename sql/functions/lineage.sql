@@ -20,7 +20,7 @@ begin
            case c.relkind when 'm' then 'view' when 'v' then 'plain_view' else 'table' end as kind
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p', 'f', 'v', 'm') and not c.relispartition
-       and n.nspname not in ('pg_catalog', 'information_schema', 'cron', 'tinydev', 'tinydev_lib', 'tinydev_impl') and n.nspname not like 'pg\_%'
+       and n.nspname not in ('pg_catalog', 'information_schema', 'cron', 'tinydev', 'tinydev_lib', 'tinydev_impl') and n.nspname not like E'pg\\_%'
        and (pg_get_userbyid(c.relowner) = current_user or has_table_privilege(c.oid, 'select') or has_any_column_privilege(c.oid, 'select'))
   ), read as materialized (
     select e.* from tinydev_lib.read_edges(array(select r.id from relation r)) e
@@ -41,7 +41,7 @@ begin
       left join object o on o.class_id = e.class_id and o.id = e.id
       left join pg_class c on e.class_id = 'pg_class'::regclass and c.oid = e.id
       left join pg_namespace n on n.oid = c.relnamespace
-     where o.id is null and not coalesce(n.nspname in ('information_schema', 'cron', 'tinydev', 'tinydev_lib', 'tinydev_impl') or n.nspname like 'pg\_%', false)
+     where o.id is null and not coalesce(n.nspname in ('information_schema', 'cron', 'tinydev', 'tinydev_lib', 'tinydev_impl') or n.nspname like E'pg\\_%', false)
      group by e.reader_class, e.reader
   ), reached(view, class_id, id) as (
     select r.id, 'pg_class'::regclass::oid, r.id from relation r where r.kind <> 'table'

@@ -1,27 +1,25 @@
-create or replace view tinydev.run with (security_barrier) as
+-- runs as: installer
+do $$
+begin
+  if not exists (select from pg_catalog.pg_policy where polrelid = 'tinydev_impl.run'::pg_catalog.regclass and polname = 'run_visible') then
+    create policy run_visible on tinydev_impl.run for select to tinydev_reader
+      using (status <> 'idle' and (owner = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') or tinydev_lib.may_read(view)));
+  end if;
+end $$;
+
+-- No security barrier, as with tinydev.event, so that a page of it reads no more than that page; what is not recorded in our own has its own.
+create or replace view tinydev.run as
 select r.run_id, r.job_id, r.view, r.status, r.started_at, r.ended_at,
        (pg_catalog.date_part('epoch', r.ended_at - r.started_at) * 1000)::bigint as duration_ms,
        case when r.owner = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') then r.message end as message,
        r.owner, r.cause, r.actor, r.due_at, (pg_catalog.date_part('epoch', r.started_at - r.due_at) * 1000)::bigint as wait_ms, r.attempt, r.timeout_seconds,
        r.rows, r.bytes, r.sqlstate, r.cancel_reason, r.cancelled_by, r.cron_run_id, r.event_id
   from tinydev_impl.run r
- where r.status <> 'idle'
-   and (r.owner = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') or tinydev_lib.may_read(r.view))
 union all
--- What is not recorded in our own: commands that tinydev.schedule did not write, and runs from before there were records.
-select d.runid, d.jobid, s.view, d.status, d.start_time, d.end_time,
-       (pg_catalog.date_part('epoch', d.end_time - d.start_time) * 1000)::bigint,
-       case when d.username = current_user or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member') then d.return_message end,
-       d.username::name, 'schedule', d.username::name, null, null, 0, null, null, null, null, null, null, d.runid, null
-  from cron.job_run_details d
-  cross join tinydev_impl.instance i,
-       lateral (select tinydev_lib.job_subject(d.username, d.command) as view) s
- where d.database = pg_catalog.current_database() and d.username <> 'tinydev_server'
-   and (s.view is null or d.start_time < i.runs_since)
-   and (d.username = current_user
-        or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')
-        or tinydev_lib.may_read(s.view));
+select c.run_id, c.job_id, c.view, c.status, c.started_at, c.ended_at, c.duration_ms, c.message, c.owner, 'schedule', c.owner, null, null, 0, null, null, null, null, null, null, c.run_id, null
+  from tinydev_lib.cron_run c;
 
+alter view tinydev.run owner to tinydev_reader;
 grant select on tinydev.run to tinydev_user;
 
 comment on view tinydev.run is

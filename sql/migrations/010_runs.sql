@@ -33,6 +33,8 @@ create table tinydev_impl.run (
   sqlstate        text,
   message         text
 ) with (fillfactor = 80);
+alter table tinydev_impl.run enable row level security;
+grant select on tinydev_impl.run to tinydev_reader;
 create index run_job on tinydev_impl.run (job_id, run_id);
 create index run_view on tinydev_impl.run (view, run_id);
 create index run_running on tinydev_impl.run (run_id) where status = 'running';

@@ -178,15 +178,20 @@ func (u *User) runs(ctx context.Context, find, column string, key any, before in
 		return nil, err
 	}
 	defer session.Release()
+	recorded := ""
 	if column == "view" {
 		err = session.QueryRow(ctx, "select f.full_name from "+find+" f", key).Scan(&key)
 	} else {
-		_, err = session.Exec(ctx, "select "+find, key)
+		// Of what is not ours pg_cron has no index.
+		var isManaged bool
+		if err = session.QueryRow(ctx, "select f.is_managed from "+find+" f", key).Scan(&isManaged); isManaged {
+			recorded = " and view is not null"
+		}
 	}
 	if err != nil {
 		return nil, postgres.Fault(err, "")
 	}
-	rows, err := session.Query(ctx, "select "+runColumns+" from tinydev.run where "+column+" = $1 and ($2 = 0 or run_id < $2) order by run_id desc limit $3", key, before, limit)
+	rows, err := session.Query(ctx, "select "+runColumns+" from tinydev.run where "+column+" = $1 and ($2 = 0 or run_id < $2)"+recorded+" order by run_id desc limit $3", key, before, limit)
 	if err != nil {
 		return nil, postgres.Fault(err, "")
 	}

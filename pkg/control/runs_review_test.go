@@ -236,3 +236,31 @@ func TestMakeUp(t *testing.T) {
 		t.Error("a request took longer than it may")
 	}
 }
+
+// TestPagesOfRuns holds that who asks for the runs of a view does not look through all that pg_cron ran, and what a page has of runs of each kind.
+func TestPagesOfRuns(t *testing.T) {
+	t.Parallel()
+	c, db := open(t)
+	ctx, ann, super := t.Context(), db.Conn(pgtest.Ann), db.Superuser()
+	job := jobOf(t, ann, "v", "select 1 as a", "'0 0 * * *'")
+	other := pgtest.Value[int64](t, ann, "select cron.schedule_in_database('mine', '* * * * *', 'select 1', current_database())")
+	exec(t, super, `insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time, end_time)
+		select jobid, nextval('cron.runid_seq'), database, username, command, 'succeeded', now() - interval '2 days', now() - interval '2 days' from cron.job where username = 'Ann' order by jobid`)
+	exec(t, ann, "call tinydev.refresh('v')")
+	exec(t, super, `insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time, end_time)
+		select jobid, nextval('cron.runid_seq'), database, username, command, 'succeeded', now(), now() from cron.job where username = 'Ann' order by jobid`)
+	for id, want := range map[int64]int{job: 2, other: 2} {
+		if runs := must[[]control.Run](t)(c.As(pgtest.Ann).Runs(ctx, id, 0, 10)); len(runs) != want {
+			t.Errorf("job %d has %d runs, want %d: %+v", id, len(runs), want, runs)
+		}
+	}
+	if runs := must[[]control.Run](t)(c.As(pgtest.Ann).ViewRuns(ctx, "v", 0, 10)); len(runs) != 2 || runs[0].Cause != "manual" || runs[1].Cause != "schedule" {
+		t.Errorf("the view has the runs %+v", runs)
+	}
+	for _, where := range []string{`view = '"Ann".v'`, fmt.Sprintf("job_id = %d and view is not null", job)} {
+		plan := pgtest.Value[[]any](t, ann, "explain (format json) select * from tinydev.run where "+where+" order by run_id desc limit 10")
+		if n := strings.Count(fmt.Sprint(plan), "Relation Name:job_run_details"); n != 1 {
+			t.Errorf("with %s, cron.job_run_details is read %d times, want once, for what is older than the records: %v", where, n, plan)
+		}
+	}
+}

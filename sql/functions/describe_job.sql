@@ -11,7 +11,7 @@ begin
   if v_job.is_managed then
     if v_seconds is not null then
       -- A job that repeats within its minute takes its turns at multiples of the interval, and begins with a minute.
-      v_after := case when exists (select from tinydev.run r where r.job_id = v_job.job_id and r.status = 'running')
+      v_after := case when exists (select from tinydev.run r where r.job_id = v_job.job_id and r.view is not null and r.status = 'running')
                       then to_timestamp(floor(date_part('epoch', now()) / v_seconds) * v_seconds)
                       else date_trunc('minute', now()) + interval '1 minute' - make_interval(secs => v_seconds) end;
     end if;

@@ -17,7 +17,10 @@ select r.run_id, r.job_id, r.view, r.status, r.started_at, r.ended_at,
   from tinydev_impl.run r
 union all
 select c.run_id, c.job_id, c.view, c.status, c.started_at, c.ended_at, c.duration_ms, c.message, c.owner, 'schedule', c.owner, null, null, 0, null, null, null, null, null, null, c.run_id, null
-  from tinydev_lib.cron_run c;
+  from tinydev_lib.cron_run c
+union all
+select c.run_id, c.job_id, c.view, c.status, c.started_at, c.ended_at, c.duration_ms, c.message, c.owner, 'schedule', c.owner, null, null, 0, null, null, null, null, null, null, c.run_id, null
+  from tinydev_lib.early_run c;
 
 alter view tinydev.run owner to tinydev_reader;
 grant select on tinydev.run to tinydev_user;

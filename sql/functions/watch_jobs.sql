@@ -129,12 +129,13 @@ declare
 begin
   for v_cron in
     select d.*, tinydev_lib.job_view(d.command) as view
-      from (select * from cron.job_run_details order by runid desc limit 10000) d
-     where d.database = current_database()
-       and d.end_time between clock_timestamp() - interval '1 hour' and clock_timestamp() - interval '10 seconds' and d.status in ('succeeded', 'failed')
-       and d.end_time > (select i.runs_since from tinydev_impl.instance i)
-       and tinydev_lib.job_subject(d.username, d.command) is not null
-       and not exists (select from tinydev_impl.run r where r.cron_run_id = d.runid)
+      from (select c.* from (select * from cron.job_run_details order by runid desc limit 10000) c
+             where c.database = current_database()
+               and c.end_time between clock_timestamp() - interval '1 hour' and clock_timestamp() - interval '10 seconds' and c.status in ('succeeded', 'failed')
+               and c.end_time > (select i.runs_since from tinydev_impl.instance i)
+               and not exists (select from tinydev_impl.run r where r.cron_run_id = c.runid)
+            offset 0) d  -- what a command is about takes longer to find than all of this
+     where tinydev_lib.job_subject(d.username, d.command) is not null
      order by d.runid
   loop
     begin

@@ -107,6 +107,7 @@ func TestJobHeldOpen(t *testing.T) {
 	ann, server := db.Conn(pgtest.Ann), db.Conn("tinydev_server")
 	held := jobOf(t, ann, "held", "select 1 as a", "'0 0 * * *'")
 	free := jobOf(t, ann, "free", "select 1 as a", "'0 0 * * *'")
+	exec(t, db.Superuser(), fmt.Sprintf("update cron.job set active = false where jobid = %d", held), fmt.Sprintf("insert into tinydev_impl.held_job (job_id, held_until) values (%d, now())", held))
 	exec(t, ann, "begin", "call tinydev.refresh('held')")
 	exec(t, db.Superuser(), fmt.Sprintf(`insert into tinydev_impl.run (run_id, job_id, owner, view, cause, actor, status, started_at, pid, backend_start)
 		values (77, %d, 'Ann', '"Ann".held', 'manual', 'Ann', 'running', now(), 1, now()), (78, %d, 'Ann', '"Ann".free', 'manual', 'Ann', 'running', now(), 1, now())`, held, free),
@@ -114,7 +115,10 @@ func TestJobHeldOpen(t *testing.T) {
 			select jobid, jobid + 1000, database, username, command, 'failed', 'job startup timeout', now() - interval '1 minute', now() - interval '30 seconds' from cron.job where jobid in (%d, %d)`, held, free),
 		"update tinydev_impl.instance set runs_since = now() - interval '1 hour'",
 		"update tinydev_impl.job_state set next_due_at = now() - interval '1 hour' where view like '%free'")
-	exec(t, server, "set statement_timeout = '20s'")
+	exec(t, server, "set statement_timeout = '20s'", "select tinydev_impl.enforce_limits()")
+	if active := pgtest.Value[bool](t, ann, "select active from cron.job where jobid = $1", held); !active {
+		t.Error("a job that was held goes on being held")
+	}
 	for _, want := range []string{"[78] 1 1", "[77] 1 0"} {
 		got := pgtest.Value[string](t, server, "select concat_ws(' ', tinydev_impl.watch_runs() ->> 'lost', tinydev_impl.reconcile_runs(), tinydev_impl.watch_jobs(1))")
 		if got != want {
@@ -124,6 +128,28 @@ func TestJobHeldOpen(t *testing.T) {
 			exec(t, ann, "rollback")
 			exec(t, db.Superuser(), "update tinydev_impl.job_state set next_due_at = 'infinity'")
 		}
+	}
+	exec(t, server, "select tinydev_impl.upkeep()")
+	if n := pgtest.Value[int](t, db.Superuser(), "select count(*)::int from tinydev_impl.job_state where active"); n != 2 {
+		t.Errorf("%d jobs are known to be active, want 2", n)
+	}
+}
+
+// TestHeldJobsMiss has a job that the system paused for its owner's limits and lets go on: what passed meanwhile is told, unlike after a pause of the owner's.
+func TestHeldJobsMiss(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	super, server := db.Superuser(), db.Conn("tinydev_server")
+	job := jobOf(t, db.Conn(pgtest.Ann), "v", "select 1 as a", "'*/10 * * * *', retries => 1")
+	exec(t, super, fmt.Sprintf("update cron.job set active = false where jobid = %d", job), fmt.Sprintf("insert into tinydev_impl.held_job (job_id, held_until) values (%d, now())", job),
+		"update tinydev_impl.job_state set handled_to = now() - interval '1 hour', next_due_at = now() - interval '50 minutes', extra_at = now() + interval '1 minute', extra_cause = 'retry', extra_count = 1")
+	exec(t, server, "select tinydev_impl.enforce_limits()")
+	if kept := pgtest.Value[bool](t, super, "select active and extra_cause = 'retry' from tinydev_impl.job_state"); !kept {
+		t.Error("the job is not active, or its retry is forgotten")
+	}
+	exec(t, server, "select tinydev_impl.watch_jobs()")
+	if events := inboxOf(t, db, "view.missed"); len(events) != 1 || events[0]["count"].(float64) < 5 {
+		t.Errorf("missed: %v", events)
 	}
 }
 

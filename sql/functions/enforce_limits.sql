@@ -72,7 +72,8 @@ begin
   -- Else pg_cron would start them anew, or the next ones of the same user, before anybody else's.
   with held as materialized (
     update cron.job j set active = false
-     where j.active and j.jobid <> all (v_kept) and (j.jobid = any (v_held) or j.username = any (v_many)) returning j.jobid, j.username
+     where j.jobid in (select o.jobid from cron.job o where o.active and o.jobid <> all (v_kept) and (o.jobid = any (v_held) or o.username = any (v_many)) for no key update skip locked)
+    returning j.jobid, j.username
   ), noted as (
     insert into tinydev_impl.held_job (job_id, held_until) select h.jobid, clock_timestamp() + interval '15 minutes' from held h
     on conflict (job_id) do update set held_until = excluded.held_until

@@ -28,7 +28,7 @@ begin
   insert into tinydev_impl.held_job (job_id, run_id, held_until)
   select u.job_id, max(u.run_id), clock_timestamp() + interval '5 s' from unnest(v_jobs, v_first) u(job_id, run_id) group by 1
   on conflict (job_id) do update set run_id = excluded.run_id, held_until = excluded.held_until;
-  update cron.job j set active = false where j.jobid = any (v_jobs) and j.active;
+  update cron.job j set active = false where j.jobid in (select o.jobid from cron.job o where o.jobid = any (v_jobs) and o.active for no key update skip locked);
   return to_jsonb(v_jobs);
 end $$;
 

@@ -18,7 +18,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_arguments text[] := tinydev_lib.job_arguments(p_command);
+  v_is_held   boolean := session_user = 'tinydev_server';  -- which pauses and resumes jobs for the limits; what passes meanwhile is missed
 begin
+  -- Its owner may hold it in an open transaction, and who looks after the jobs of all waits for nobody. tinydev_impl.track_jobs makes up for it.
+  if v_is_held and exists (select from tinydev_impl.job_state s where s.job_id = p_job_id)
+     and not exists (select from tinydev_impl.job_state s where s.job_id = p_job_id for no key update skip locked) then
+    return;
+  end if;
   if v_arguments is null then
     delete from tinydev_impl.job_state s where s.job_id = p_job_id;
     return;
@@ -31,9 +37,10 @@ begin
   on conflict (job_id) do update
     set owner = excluded.owner, view = excluded.view, schedule = excluded.schedule, time_zone = excluded.time_zone, overlap = excluded.overlap, missed = excluded.missed,
         timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, active = excluded.active,
-        handled_to = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and s.active and excluded.active then s.handled_to else clock_timestamp() end,
-        next_due_at = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and s.active and excluded.active then s.next_due_at end,
-        extra_at = case when excluded.active then s.extra_at end, extra_cause = case when excluded.active then s.extra_cause end, extra_count = case when excluded.active then s.extra_count else 0 end;
+        handled_to = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and (s.active and excluded.active or v_is_held) then s.handled_to else clock_timestamp() end,
+        next_due_at = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and (s.active and excluded.active or v_is_held) then s.next_due_at end,
+        extra_at = case when excluded.active or v_is_held then s.extra_at end, extra_cause = case when excluded.active or v_is_held then s.extra_cause end,
+        extra_count = case when excluded.active or v_is_held then s.extra_count else 0 end;
 end $$;
 
 alter function tinydev_impl.put_job_state(bigint, name, text, text, boolean) owner to tinydev_owner;
@@ -45,7 +52,7 @@ language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select tinydev_impl.put_job_state(j.jobid, j.username::name, j.schedule, j.command, j.active) from cron.job j
-   where j.database = current_database() and tinydev_lib.job_arguments(j.command) is not null and not exists (select from tinydev_impl.job_state s where s.job_id = j.jobid);
+   where j.database = current_database() and tinydev_lib.job_arguments(j.command) is not null and not exists (select from tinydev_impl.job_state s where s.job_id = j.jobid and s.active = j.active);
   -- pg_cron deletes a job without firing triggers.
   delete from tinydev_impl.job_state s
    where s.job_id in (select o.job_id from tinydev_impl.job_state o where not exists (select from cron.job j where j.jobid = o.job_id) for update skip locked)

@@ -32,6 +32,7 @@ declare
   v_began   timestamptz := clock_timestamp();
   v_state   tinydev_impl.job_state;
   v_view    text;
+  v_active  boolean;
   v_seconds integer;
   v_due     timestamptz[];
   v_count   integer := 0;
@@ -46,10 +47,14 @@ begin
   loop
     v_count := v_count + 1;
     begin
-      select tinydev_lib.job_subject(j.username, j.command) into v_view from cron.job j where j.jobid = v_state.job_id;
+      select tinydev_lib.job_subject(j.username, j.command), j.active into v_view, v_active from cron.job j where j.jobid = v_state.job_id;
       -- pg_cron deletes a job without firing triggers.
       if not found then
         delete from tinydev_impl.job_state s where s.job_id = v_state.job_id;
+        continue;
+      end if;
+      if not v_active then
+        update tinydev_impl.job_state s set active = false, extra_at = null, extra_cause = null, extra_count = 0 where s.job_id = v_state.job_id;
         continue;
       end if;
       v_seconds := tinydev_impl.turn_seconds(v_state.schedule);
@@ -107,7 +112,7 @@ as $$
       where d.job_id in (
         select o.job_id
           from (select w.job_id, row_number() over (partition by w.owner order by w.extra_at, w.job_id) as place
-                  from tinydev_impl.job_state w where w.active and w.extra_at <= clock_timestamp() and exists (select from cron.job j where j.jobid = w.job_id and tinydev_lib.job_subject(j.username, j.command) is not null)) o
+                  from tinydev_impl.job_state w where w.active and w.extra_at <= clock_timestamp() and exists (select from cron.job j where j.jobid = w.job_id and j.active and tinydev_lib.job_subject(j.username, j.command) is not null)) o
          where o.place = 1)
         and tinydev_impl.is_user(d.owner)
         and 2 > (select count(*) from tinydev_impl.run r where r.status = 'running' and r.cause in ('retry', 'missed') and r.owner = d.owner)

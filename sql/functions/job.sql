@@ -18,8 +18,9 @@ select j.jobid as job_id,
        case t.extra_cause when 'retry' then t.extra_at end as retry_at
   from cron.job j
   left join tinydev_impl.job_state t on t.job_id = j.jobid,
-       lateral (select tinydev_lib.job_subject(j.username, j.command) as view) s,
-       lateral (select tinydev_lib.job_arguments(j.command) as arguments) a
+       lateral (select tinydev_lib.job_subject(j.username, j.command) as view offset 0) s,
+       -- Each once, not for each column.
+       lateral (select tinydev_lib.job_arguments(j.command) as arguments offset 0) a
  where j.database = pg_catalog.current_database() and j.username <> 'tinydev_server'
    and (j.username = current_user
         or pg_catalog.pg_has_role(current_user, 'tinydev_admin', 'member')

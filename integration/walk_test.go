@@ -261,7 +261,7 @@ func TestWalkCommandLine(t *testing.T) {
 		s.must("job", "drop", id)
 		s.must("view", "drop", "bdays_today")
 		// Events are placed in the log a moment after their transaction.
-		want := "tinydev.view.created tinydev.view.refreshed tinydev.view.replaced tinydev.view.dropped"
+		want := "tinydev.view.created tinydev.view.refreshed tinydev.view.refreshed tinydev.view.replaced tinydev.view.dropped"
 		eventually(t, 30*time.Second, want, func() bool {
 			var types []string
 			for _, line := range strings.Split(strings.TrimSpace(s.must("events", "--after", "0", "--limit", "100", "--json", "--subject", "*.bdays_today")), "\n") {

@@ -374,8 +374,8 @@ func printJob(w io.Writer, job control.Job) error {
 		state = "paused"
 	}
 	timeout, last := "none", "none"
-	if job.Timeout != nil {
-		timeout = console.Duration(time.Duration(*job.Timeout) * time.Second)
+	if job.TimeoutSeconds != nil {
+		timeout = console.Duration(time.Duration(*job.TimeoutSeconds) * time.Second)
 	}
 	if run := job.LastRun; run != nil {
 		last = strings.TrimSpace(fmt.Sprintf("%d %s %s", run.RunID, run.Status, console.Time(run.StartedAt)))

@@ -30,12 +30,7 @@ Example:
   tinydev lineage --dot | dot -Tsvg > lineage.svg
 
 Next: tinydev view show NAME, or the page Lineage.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return takes(1)(cmd, args)
-			}
-			return nil
-		},
+		Args: takesFrom(0, 1),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
 			l, err := c.Lineage(ctx, strings.Join(args, ""))
 			if err != nil {

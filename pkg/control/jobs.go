@@ -11,23 +11,23 @@ import (
 
 // Job is a schedule in cron.job.
 type Job struct {
-	JobID     int64       `json:"job_id" doc:"cron.job.jobid; stays when the job is rescheduled"`
-	Name      *string     `json:"name" doc:"cron.job.jobname; workspace.name of the view for a job that tinydev made"`
-	View      *string     `json:"view" doc:"what it refreshes, as workspace.name; null for a job that tinydev did not make"`
-	Owner     string      `json:"owner" doc:"role that it runs as"`
-	Schedule  string      `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds"`
-	TimeZone  string      `json:"time_zone" doc:"zone in which the schedule is read"`
-	Words     *string     `json:"words" doc:"the schedule in plain English"`
-	Active    bool        `json:"active" doc:"false while paused"`
-	IsManaged bool        `json:"is_managed" doc:"whether tinydev made it"`
-	Command   string      `json:"command" doc:"the SQL that pg_cron runs"`
-	Overlap   string      `json:"overlap,omitempty" doc:"what becomes of a time that passes while a run is under way: skip, queue_one, queue"`
-	Missed    string      `json:"missed,omitempty" doc:"what becomes of times at which pg_cron did not run it: none, once, all"`
-	Timeout   *int        `json:"timeout_seconds" doc:"how long a run may take; null for no limit"`
-	Retries   int         `json:"retries,omitempty" doc:"how often a run that failed is tried again"`
-	LastRun   *LastRun    `json:"last_run" doc:"null when it has not run"`
-	NextRuns  []time.Time `json:"next_runs" doc:"the next five runs; empty while paused"`
-	Warnings  []string    `json:"warnings,omitempty" doc:"what pg_cron does with this schedule that one might not expect"`
+	JobID          int64       `json:"job_id" doc:"cron.job.jobid; stays when the job is rescheduled"`
+	Name           *string     `json:"name" doc:"cron.job.jobname; workspace.name of the view for a job that tinydev made"`
+	View           *string     `json:"view" doc:"what it refreshes, as workspace.name; null for a job that tinydev did not make"`
+	Owner          string      `json:"owner" doc:"role that it runs as"`
+	Schedule       string      `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds"`
+	TimeZone       string      `json:"time_zone" doc:"zone in which the schedule is read"`
+	Words          *string     `json:"words" doc:"the schedule in plain English"`
+	Active         bool        `json:"active" doc:"false while paused"`
+	IsManaged      bool        `json:"is_managed" doc:"whether tinydev made it"`
+	Command        string      `json:"command" doc:"the SQL that pg_cron runs"`
+	Overlap        string      `json:"overlap,omitempty" doc:"what becomes of a time that passes while a run is under way: skip, queue_one, queue"`
+	Missed         string      `json:"missed,omitempty" doc:"what becomes of times at which pg_cron did not run it: none, once, all"`
+	TimeoutSeconds *int        `json:"timeout_seconds" doc:"how long a run may take; null for no limit"`
+	Retries        int         `json:"retries,omitempty" doc:"how often a run that failed is tried again"`
+	LastRun        *LastRun    `json:"last_run" doc:"null when it has not run"`
+	NextRuns       []time.Time `json:"next_runs" doc:"the next five runs; empty while paused"`
+	Warnings       []string    `json:"warnings,omitempty" doc:"what pg_cron does with this schedule that one might not expect"`
 }
 
 // LastRun is how a job went last.
@@ -195,7 +195,7 @@ func (u *User) runs(ctx context.Context, find, column string, key any, before in
 	if err != nil {
 		return nil, postgres.Fault(err, "")
 	}
-	runs, err := pgx.CollectRows(rows, pgx.RowToStructByNameLax[Run])
+	runs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Run])
 	return runs, postgres.Fault(err, "")
 }
 

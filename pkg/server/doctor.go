@@ -43,23 +43,10 @@ func (w *healthWatch) health() json.RawMessage {
 	return w.said
 }
 
-// watchHealth has the doctor examine all, which writes the events of what went bad or well again, until ctx ends. The system's job of each
-// hour does the same where no server runs.
-func (s *server) watchHealth(ctx context.Context) {
-	ticker := time.NewTicker(healthEvery)
-	defer ticker.Stop()
-	for {
-		s.canary(ctx, canaryEvery)
-		s.examine(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
+// examine has the doctor examine all, which writes the events of what went bad or well again. The system's job of each hour does the same
+// where no server runs.
 func (s *server) examine(ctx context.Context) {
+	s.canary(ctx, canaryEvery)
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
 	var free, total *int64

@@ -15,20 +15,7 @@ const (
 	freshnessRows     = 1000
 )
 
-// watchFreshness records what became stale or fresh again, until ctx ends. Other servers, and a system job each minute, do the same.
-func (s *server) watchFreshness(ctx context.Context) {
-	ticker := time.NewTicker(freshnessEvery)
-	defer ticker.Stop()
-	for {
-		s.checkFreshness(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
+// checkFreshness records what became stale or fresh again. Other servers, and a system job each minute, do the same.
 func (s *server) checkFreshness(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, freshnessPatience)
 	defer cancel()

@@ -15,14 +15,12 @@ const (
 	limitsPatience = 10 * time.Second
 )
 
-// watchLimits ends what users may not go on with, until ctx ends: on the server's own connections, since a user can lift all that
-// holds in a session of its own. A system job does the same each minute where no server runs.
-func (s *server) watchLimits(ctx context.Context) {
-	ticker := time.NewTicker(limitsEvery)
+// every does something at once and then each period, until ctx ends.
+func every(ctx context.Context, period time.Duration, do func(context.Context)) {
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for {
-		s.enforceLimits(ctx)
-		s.cron.look(ctx, s)
+		do(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -31,17 +29,24 @@ func (s *server) watchLimits(ctx context.Context) {
 	}
 }
 
-func (s *server) enforceLimits(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, limitsPatience)
+// look has the database look after something, on the server's own connections, by a query that answers nothing where all is well.
+func (s *server) look(ctx context.Context, patience time.Duration, after, query, nothing string) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var ended string
-	err := s.pool.QueryRow(ctx, "select tinydev_impl.enforce_limits()::text").Scan(&ended)
-	switch {
+	var found string
+	switch err := s.pool.QueryRow(ctx, query).Scan(&found); {
 	case err != nil && ctx.Err() == nil:
-		s.log.Warn("the limits of users were not enforced", observe.KeyError, err)
-	case err == nil && ended != "{}":
-		s.log.Warn("ended what is over a limit, or what pg_cron had not seen the end of", "ended", ended)
+		s.log.Warn("not looked after: "+after, observe.KeyError, err)
+	case err == nil && found != nothing:
+		s.log.Warn("looked after: "+after, "found", found)
 	}
+}
+
+// enforceLimits ends what users may not go on with: not in sessions of their own, since a user can lift all that holds there. A system job
+// does the same each minute where no server runs.
+func (s *server) enforceLimits(ctx context.Context) {
+	s.look(ctx, limitsPatience, "limits of users, and ends of runs that pg_cron had not seen", "select tinydev_impl.enforce_limits()::text", "{}")
+	s.cron.look(ctx, s)
 }
 
 // cronGrace is how long pg_cron may take to start its first job after the server began.

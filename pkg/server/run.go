@@ -103,10 +103,10 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}()
 	go s.watchEvents(relaying)
-	go s.watchLimits(relaying)
-	go s.watchHealth(relaying)
+	go every(relaying, limitsEvery, s.enforceLimits)
+	go every(relaying, healthEvery, s.examine)
 	go s.watchSchedules(relaying)
-	go s.watchFreshness(relaying)
+	go every(relaying, freshnessEvery, s.checkFreshness)
 
 	httpServer, err := s.httpServer()
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tinydevcrm/tinydevcrm/pkg/observe"
 )
 
@@ -23,39 +25,16 @@ func (s *server) watchSchedules(ctx context.Context) {
 	var making sync.WaitGroup
 	defer making.Wait()
 	places := make(chan struct{}, madeUpAtOnce)
-	ticker := time.NewTicker(watchRunsEvery)
-	defer ticker.Stop()
-	for turn := time.Duration(0); ; turn += watchRunsEvery {
-		s.watch(ctx, "runs", "select tinydev_impl.watch_runs()::text", "{}")
-		if turn%watchJobsEvery == 0 {
-			s.watch(ctx, "jobs", "select case when tinydev_impl.watch_jobs() >= 0 then '' end", "")
-		}
-		if turn%reconcileEvery == 0 {
-			s.watch(ctx, "pg_cron's runs", "select tinydev_impl.reconcile_runs()::text", "0")
-		}
+	go every(ctx, watchJobsEvery, func(ctx context.Context) {
+		s.look(ctx, watchPatience, "jobs", "select case when tinydev_impl.watch_jobs() >= 0 then '' end", "")
+	})
+	go every(ctx, reconcileEvery, func(ctx context.Context) {
+		s.look(ctx, watchPatience, "runs of pg_cron that were not recorded", "select tinydev_impl.reconcile_runs()::text", "0")
+	})
+	every(ctx, watchRunsEvery, func(ctx context.Context) {
+		s.look(ctx, watchPatience, "runs that took too long, or lost their session", "select tinydev_impl.watch_runs()::text", "{}")
 		s.makeUp(ctx, places, &making)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// watch runs a query that answers nothing when all is well.
-func (s *server) watch(ctx context.Context, what, query, nothing string) {
-	ctx, cancel := context.WithTimeout(ctx, watchPatience)
-	defer cancel()
-	var found string
-	if err := s.pool.QueryRow(ctx, query).Scan(&found); err != nil {
-		if ctx.Err() == nil {
-			s.log.Warn("not looked at: "+what, observe.KeyError, err)
-		}
-		return
-	}
-	if found != nothing {
-		s.log.Warn("ended, lost or not recorded: "+what, "found", found)
-	}
+	})
 }
 
 // makeUp makes the runs that are asked for, as many at once as places holds.
@@ -67,24 +46,27 @@ func (s *server) makeUp(ctx context.Context, places chan struct{}, making *sync.
 	look, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
 	rows, err := s.pool.Query(look, "select job_id, owner, cause from tinydev_impl.claim_runs($1)", free)
-	if err != nil {
-		return // told by watch
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var jobID int64
-		var owner, cause string
-		if err := rows.Scan(&jobID, &owner, &cause); err != nil {
-			s.log.Error("read a run that is asked for", observe.KeyError, err)
-			return
-		}
-		places <- struct{}{}
-		making.Go(func() {
-			defer func() { <-places }()
-			// Its failure is an event and a run of its own.
-			if err := s.verbs.As(owner).MakeUp(ctx, jobID, cause); err != nil {
-				s.log.Info("a run besides the schedule failed", "job_id", jobID, "cause", cause, observe.KeyError, err)
-			}
+	var jobID int64
+	var owner, cause string
+	if err == nil {
+		_, err = pgx.ForEachRow(rows, []any{&jobID, &owner, &cause}, func() error {
+			s.makeOne(ctx, jobID, owner, cause, places, making)
+			return nil
 		})
 	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("runs that are asked for were not made", observe.KeyError, err)
+	}
+}
+
+// makeOne makes one run in a session of its owner, and does not wait for its end.
+func (s *server) makeOne(ctx context.Context, jobID int64, owner, cause string, places chan struct{}, making *sync.WaitGroup) {
+	places <- struct{}{}
+	making.Go(func() {
+		defer func() { <-places }()
+		// Its failure is an event and a run of its own.
+		if err := s.verbs.As(owner).MakeUp(ctx, jobID, cause); err != nil {
+			s.log.Info("a run besides the schedule failed", "job_id", jobID, "cause", cause, observe.KeyError, err)
+		}
+	})
 }

@@ -290,8 +290,8 @@ func newSchedule(v *visit) error {
 			p.choose(p.Job.Schedule)
 			p.Zone = p.Job.TimeZone
 			p.Overlap, p.Missed = p.Job.Overlap, p.Job.Missed
-			if p.Job.Timeout != nil {
-				p.Timeout = strconv.Itoa(*p.Job.Timeout)
+			if p.Job.TimeoutSeconds != nil {
+				p.Timeout = strconv.Itoa(*p.Job.TimeoutSeconds)
 			}
 			if p.Job.Retries > 0 {
 				p.Retries = strconv.Itoa(p.Job.Retries)

@@ -12,7 +12,8 @@ declare
   v_times   integer[];  -- minutes of the day in pg_cron's zone
   v_zone    text := tinydev_lib.check_time_zone(cron_schedule.time_zone);
 begin
-  if v_parsed ->> 'kind' <> 'cron' or (v_parsed ->> 'never')::boolean or upper(v_zone) = upper(v_cron) then
+  if v_parsed ->> 'kind' <> 'cron' or (v_parsed ->> 'never')::boolean or upper(v_zone) = upper(v_cron)
+     or not exists (select from generate_series(now() - interval '1 day', now() + interval '5 years', interval '6 hours') t where t at time zone v_zone <> t at time zone v_cron) then
     return v_parsed ->> 'schedule';
   end if;
   with sample as materialized (
@@ -39,11 +40,6 @@ begin
                     where date_trunc('day', f.skipped_from) + d.local * interval '1 minute' >= f.skipped_from and date_trunc('day', f.skipped_from) + d.local * interval '1 minute' < f.here
                        or date_trunc('day', f.here) + d.local * interval '1 minute' >= f.skipped_from and date_trunc('day', f.here) + d.local * interval '1 minute' < f.here)
   ) t;
-  if not exists (select from unnest(v_times) t where not v_parsed -> 'hours' @> to_jsonb(t / 60) or not v_parsed -> 'minutes' @> to_jsonb(t % 60))
-     and cardinality(v_times) = jsonb_array_length(v_parsed -> 'hours') * jsonb_array_length(v_parsed -> 'minutes')
-     and not exists (select from generate_series(now() - interval '1 day', now() + interval '5 years', interval '6 hours') t where t at time zone v_zone <> t at time zone v_cron) then
-    return v_parsed ->> 'schedule';
-  end if;
   v_minutes := array(select distinct t % 60 from unnest(v_times) t order by 1);
   v_hours := array(select distinct t / 60 from unnest(v_times) t order by 1);
   return format('%s %s * * *', case when cardinality(v_minutes) = 60 then '*' else array_to_string(v_minutes, ',') end,

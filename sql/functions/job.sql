@@ -10,10 +10,10 @@ select j.jobid as job_id,
        j.active,
        s.view is not null as is_managed,
        j.command,
-       case when s.view is not null then coalesce(a.arguments[5], 'skip') end as overlap,
-       case when s.view is not null then coalesce(a.arguments[6], 'once') end as missed,
+       case when s.view is not null then a.arguments[5] end as overlap,
+       case when s.view is not null then a.arguments[6] end as missed,
        case when s.view is not null then a.arguments[7]::integer end as timeout_seconds,
-       case when s.view is not null then coalesce(a.arguments[8]::integer, 0) end as retries,
+       case when s.view is not null then a.arguments[8]::integer end as retries,
        t.last_run_id, t.last_status, t.last_started_at, t.last_ended_at, t.failures,
        case t.extra_cause when 'retry' then t.extra_at end as retry_at
   from cron.job j

@@ -13,7 +13,7 @@ begin
     return null;
   end if;
   if v_rest = '' then
-    return v_match[1] || array_fill(null::text, array[7]);
+    return array[v_match[1], null, null, null, 'skip', 'once', null, '0'];
   end if;
   v := array[v_match[1], substring(v_rest from ', every_seconds => ([0-9]{1,2})'), substring(v_rest from ', schedule => ''([^'']+)'''),
     substring(v_rest from ', time_zone => ''([A-Za-z0-9_+/-]+)'''), substring(v_rest from ', overlap => ''([a-z_]+)'''), substring(v_rest from ', missed => ''([a-z]+)'''),
@@ -21,11 +21,11 @@ begin
   if v_rest = concat(', every_seconds => ' || v[2], ', schedule => ''' || v[3] || ''', time_zone => ''' || v[4] || '''', ', overlap => ''' || v[5] || '''', ', missed => ''' || v[6] || '''',
                      ', timeout_seconds => ' || v[7], ', retries => ' || v[8])
      and length(coalesce(v[4], '')) <= 60 and coalesce(v[5], 'queue') in ('queue', 'queue_one') and coalesce(v[6], 'all') in ('none', 'all') then
-    return v;
+    return v[1:4] || array[coalesce(v[5], 'skip'), coalesce(v[6], 'once'), v[7], coalesce(v[8], '0')];
   end if;
   return null;
 end $$;
 
 comment on function tinydev_lib.job_arguments(text) is
-$$The arguments of a command that tinydev.schedule wrote, null for those that have their default: view as it is quoted, every_seconds, schedule, time_zone,
-overlap, missed, timeout_seconds, retries. Null for any other command.$$;
+$$The arguments of a command that tinydev.schedule wrote: view as it is quoted, every_seconds, schedule, time_zone, overlap, missed, timeout_seconds, retries; the
+second to fourth and timeout_seconds are null where it has none. Null for any other command.$$;

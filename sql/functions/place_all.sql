@@ -25,5 +25,5 @@ begin
   end loop;
 end $$;
 
-comment on procedure tinydev_impl.place_all() is $$Places all that is in the inbox, in batches, checks the promises of freshness, and enforces the limits of users; for the system job that
-does so where no server runs.$$;
+comment on procedure tinydev_impl.place_all() is $$Places all that is in the inbox, in batches, checks the promises of freshness, enforces the limits of users, and
+looks after runs and jobs; for the system job that does so where no server runs.$$;

@@ -127,62 +127,9 @@ comment on function tinydev_impl.start_run() is
 $$Numbers a run and finds its job. For one that pg_cron starts it finds what is due, by the job's own time zone: nothing, so that the run is idle; or a time that
 passed while the run before was under way, which the job's overlap says what to do with; times that nobody ran at are told as missed.$$;
 
-create or replace function tinydev_impl.finish_run() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_run      tinydev_impl.run;
-  v_retry_at timestamptz;
-  v_failed   boolean := new.type = 'view.failed';
-begin
-  update tinydev_impl.run r
-     set status = case when v_failed then 'failed' else 'succeeded' end, ended_at = clock_timestamp(), event_id = new.event_id, view_id = coalesce(new.subject_id, r.view_id),
-         rows = (new.data ->> 'rows')::bigint, bytes = (new.data ->> 'bytes')::bigint, sqlstate = new.data ->> 'sqlstate', message = new.data ->> 'message'
-   where r.run_id = (new.data ->> 'run_id')::bigint and r.owner = new.actor and r.status = 'running' and r.pid = pg_backend_pid()
-  returning * into v_run;
-  if v_run.job_id is not null then
-    if v_failed and v_run.cause in ('schedule', 'retry', 'missed') and v_run.cancel_reason is distinct from 'user' then
-      select clock_timestamp() + tinydev_lib.retry_wait(s.attempt) into v_retry_at from tinydev_impl.job_state s where s.job_id = v_run.job_id and s.attempt < s.retries;
-      new.data := new.data || jsonb_build_object('retry_at', v_retry_at);
-    end if;
-    perform tinydev_impl.note_run(v_run, v_retry_at);
-  end if;
-  return new;
-end $$;
-
-comment on function tinydev_impl.finish_run() is
-$$Ends a run of this session when its event is written, in the same transaction, and plans another attempt where the job has retries.$$;
-
-create or replace function tinydev_impl.note_run(p_run tinydev_impl.run, p_retry_at timestamptz) returns void
-language sql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  update tinydev_impl.job_state s
-     set last_run_id = p_run.run_id, last_status = p_run.status, last_started_at = coalesce(p_run.started_at, s.last_started_at), last_ended_at = p_run.ended_at,
-         failures = case p_run.status when 'failed' then s.failures + 1 else 0 end,
-         attempt = case p_run.status when 'failed' then s.attempt + 1 else 0 end,
-         extra_at = case p_run.status when 'failed' then p_retry_at else s.extra_at end,
-         extra_cause = case p_run.status when 'failed' then case when p_retry_at is not null then 'retry' end else s.extra_cause end,
-         extra_count = case p_run.status when 'failed' then (p_retry_at is not null)::integer else s.extra_count end
-   where s.job_id = p_run.job_id
-$$;
-
-comment on function tinydev_impl.note_run(tinydev_impl.run, timestamptz) is $$Keeps with its job how a run ended, and when another attempt is to be made.$$;
-
-create or replace function tinydev_lib.retry_wait(attempt integer) returns interval
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$ select make_interval(secs => least(30 * 2 ^ least(attempt, 20), 3600) * (0.9 + 0.2 * random())) $$;
-
-comment on function tinydev_lib.retry_wait(integer) is
-$$How long a job waits after so many attempts that failed one after the other, 0 for the first: 30 s, 1 min, 2 min and so on up to an hour, up to a tenth more or less.$$;
-
 do $$
 begin
   if not exists (select from pg_catalog.pg_trigger where tgrelid = 'tinydev_impl.run'::pg_catalog.regclass and tgname = 't10_start') then
     create trigger t10_start before insert on tinydev_impl.run for each row when (new.run_id is null) execute function tinydev_impl.start_run();
-    create trigger t10_finish before insert on tinydev_impl.inbox for each row
-      when (new.type in ('view.refreshed', 'view.failed') and pg_catalog.jsonb_typeof(new.data -> 'run_id') = 'number') execute function tinydev_impl.finish_run();
   end if;
 end $$;

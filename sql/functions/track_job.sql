@@ -12,61 +12,9 @@ alter function tinydev_impl.track_job() owner to tinydev_owner;
 
 comment on function tinydev_impl.track_job() is $$Keeps tinydev_impl.job_state for the rows of cron.job that are ours, made in psql too. What passed before a change is not missed.$$;
 
-create or replace function tinydev_impl.put_job_state(p_job_id bigint, p_owner name, p_schedule text, p_command text, p_active boolean) returns void
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_arguments text[] := tinydev_lib.job_arguments(p_command);
-  v_is_held   boolean := session_user = 'tinydev_server';  -- which pauses and resumes jobs for the limits; what passes meanwhile is missed
-begin
-  -- Its owner may hold it in an open transaction, and who looks after the jobs of all waits for nobody. tinydev_impl.track_jobs makes up for it.
-  if v_is_held and exists (select from tinydev_impl.job_state s where s.job_id = p_job_id)
-     and not exists (select from tinydev_impl.job_state s where s.job_id = p_job_id for no key update skip locked) then
-    return;
-  end if;
-  if v_arguments is null then
-    delete from tinydev_impl.job_state s where s.job_id = p_job_id;
-    return;
-  end if;
-  insert into tinydev_impl.job_state as s (job_id, owner, view, schedule, time_zone, overlap, missed, timeout_seconds, retries, active)
-  values (p_job_id, p_owner, replace(v_arguments[1], '''''', ''''),
-    case when v_arguments[2] is not null then v_arguments[2] || ' seconds' else coalesce(v_arguments[3], p_schedule) end,
-    coalesce(v_arguments[4], tinydev_lib.cron_time_zone()), coalesce(v_arguments[5], 'skip'), coalesce(v_arguments[6], 'once'), v_arguments[7]::integer,
-    coalesce(v_arguments[8]::integer, 0), p_active)
-  on conflict (job_id) do update
-    set owner = excluded.owner, view = excluded.view, schedule = excluded.schedule, time_zone = excluded.time_zone, overlap = excluded.overlap, missed = excluded.missed,
-        timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, active = excluded.active,
-        handled_to = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and (s.active and excluded.active or v_is_held) then s.handled_to else clock_timestamp() end,
-        next_due_at = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and (s.active and excluded.active or v_is_held) then s.next_due_at end,
-        extra_at = case when excluded.active or v_is_held then s.extra_at end, extra_cause = case when excluded.active or v_is_held then s.extra_cause end,
-        extra_count = case when excluded.active or v_is_held then s.extra_count else 0 end;
-end $$;
-
-alter function tinydev_impl.put_job_state(bigint, name, text, text, boolean) owner to tinydev_owner;
-
-comment on function tinydev_impl.put_job_state(bigint, name, text, text, boolean) is 'Writes what tinydev_impl.job_state keeps of a row of cron.job; nothing for a row that is not ours.';
-
-create or replace function tinydev_impl.track_jobs() returns void
-language sql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select tinydev_impl.put_job_state(j.jobid, j.username::name, j.schedule, j.command, j.active) from cron.job j
-   where j.database = current_database() and tinydev_lib.job_arguments(j.command) is not null and not exists (select from tinydev_impl.job_state s where s.job_id = j.jobid and s.active = j.active);
-  -- pg_cron deletes a job without firing triggers.
-  delete from tinydev_impl.job_state s
-   where s.job_id in (select o.job_id from tinydev_impl.job_state o where not exists (select from cron.job j where j.jobid = o.job_id) for update skip locked)
-$$;
-
-alter function tinydev_impl.track_jobs() owner to tinydev_owner;
-
-comment on function tinydev_impl.track_jobs() is 'Sees to it that tinydev_impl.job_state has the jobs that there are, after a restore too.';
-
 do $$
 begin
   if not exists (select from pg_catalog.pg_trigger where tgrelid = 'cron.job'::pg_catalog.regclass and tgname = 't50_tinydev_track') then
     create trigger t50_tinydev_track after insert or update on cron.job for each row execute function tinydev_impl.track_job();
   end if;
 end $$;
-
-select tinydev_impl.track_jobs();

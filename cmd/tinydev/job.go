@@ -33,8 +33,10 @@ Next: tinydev events --follow`,
 
 func newJobCreate() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "create VIEW SCHEDULE", Short: "Have pg_cron refresh a view",
+		Use: "create VIEW [SCHEDULE]", Short: "Have pg_cron refresh a view",
 		Long: `Schedules the refresh of a view. A view has one job: a second call changes that one and keeps its id, and what is not given.
+With --after it is refreshed too when a table was loaded or another view refreshed, and the schedule may be left out. What comes of
+one such event is a wave: each view is refreshed once, after all that it comes after; where one fails, those after it are skipped.
 
 The schedule is read on the clock of --time-zone: a time that the clock skips in spring runs at the shift, one that it shows twice in
 autumn runs the first time. Each run is recorded, also one that failed, was skipped or was missed: tinydev job runs JOB.
@@ -43,12 +45,13 @@ Example:
   tinydev job create bdays_today '0 0 * * *'    # at midnight
   tinydev job create bdays_today '0 9 * * 1-5' --time-zone Europe/Berlin --retries 3 --timeout-seconds 600
   tinydev job create bdays_today '5 seconds'
+  tinydev job create daily_prices --after prices
   tinydev job create bdays_today '5 seconds' --dry-run
 
 Next: tinydev events --follow`,
-		Args: takes(2),
+		Args: takesFrom(1, 2),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
-			job, err := c.CreateJob(ctx, args[0], jobOptions(cmd, &args[1]), on(cmd, "dry-run"))
+			job, err := c.CreateJob(ctx, args[0], jobOptions(cmd, args[1:]), on(cmd, "dry-run"))
 			if err != nil {
 				return err
 			}
@@ -62,16 +65,21 @@ Next: tinydev events --follow`,
 // jobFlags are those of jobOptions.
 func jobFlags(cmd *cobra.Command) {
 	cmd.Flags().String("time-zone", "", "zone on whose clock the schedule is read, such as Europe/Berlin; default pg_cron's own")
+	cmd.Flags().String("after", "", "tables and views, separated by commas, after which it runs too, when one was loaded or refreshed; '*' is what the view reads, '' none")
 	cmd.Flags().String("overlap", "", "times that pass while a run is under way: skip (default), queue_one, queue")
 	cmd.Flags().String("missed", "", "times at which pg_cron did not run it are made up for: none, once (default), all")
 	cmd.Flags().Int("timeout-seconds", 0, "how long a run may take; 0 is no limit")
 	cmd.Flags().Int("retries", 0, "how often a run that failed is tried again, after 30 s, 1 min, 2 min and so on")
+	cmd.Flags().String("track-changes", "", "what view.refreshed says of the rows that changed: none (default), counts, keys, rows")
 }
 
-// jobOptions are those that were given.
-func jobOptions(cmd *cobra.Command, schedule *string) control.JobOptions {
-	o := control.JobOptions{Schedule: schedule}
-	for name, to := range map[string]**string{"time-zone": &o.TimeZone, "overlap": &o.Overlap, "missed": &o.Missed} {
+// jobOptions are those that were given; schedule is empty when it was not.
+func jobOptions(cmd *cobra.Command, schedule []string) control.JobOptions {
+	o := control.JobOptions{}
+	if len(schedule) > 0 {
+		o.Schedule = &schedule[0]
+	}
+	for name, to := range map[string]**string{"time-zone": &o.TimeZone, "after": &o.After, "track-changes": &o.TrackChanges, "overlap": &o.Overlap, "missed": &o.Missed} {
 		if value, err := cmd.Flags().GetString(name); err == nil && cmd.Flags().Changed(name) {
 			*to = &value
 		}
@@ -86,20 +94,17 @@ func jobOptions(cmd *cobra.Command, schedule *string) control.JobOptions {
 
 func newJobAlter() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
-		Use: "alter JOB [SCHEDULE]", Aliases: []string{"reschedule"}, Short: "Change a job: schedule, time zone, overlap, missed runs, time-out, retries",
+		Use: "alter JOB [SCHEDULE]", Aliases: []string{"reschedule"}, Short: "Change a job: schedule, what it runs after, time zone, overlap, missed runs, time-out, retries",
 		Long: `Changes a job; its id and what is not given stay. JOB is the number that "tinydev job list" shows.
 
 Example:
   tinydev job alter 5 '*/10 * * * *'
   tinydev job alter 5 '0 9 * * 1-5' --time-zone Europe/Berlin
+  tinydev job alter 5 '' --after 'prices, bob.rates'    # no schedule any more
   tinydev job alter 5 --timeout-seconds 600 --retries 3`,
 		Args: takesFrom(1, 2),
 		RunE: withClient(func(ctx context.Context, c *client.Client, cmd *cobra.Command, args []string) error {
-			var schedule *string
-			if len(args) == 2 {
-				schedule = &args[1]
-			}
-			return alterJob(ctx, c, cmd, args[0], jobOptions(cmd, schedule), nil)
+			return alterJob(ctx, c, cmd, args[0], jobOptions(cmd, args[1:]), nil)
 		}),
 	}, true)
 	jobFlags(cmd)
@@ -240,7 +245,7 @@ Next: tinydev job runs JOB`,
 					if len(job.NextRuns) > 0 {
 						next = console.Time(&job.NextRuns[0])
 					}
-					rows = append(rows, []string{strconv.FormatInt(job.JobID, 10), text(job.View), job.Schedule, text(job.Words), state, next, job.Owner})
+					rows = append(rows, []string{strconv.FormatInt(job.JobID, 10), text(job.View), text(job.Schedule), text(job.Words), state, next, job.Owner})
 				}
 				return console.Table(w, []string{"job", "view", "schedule", "in words", "state", "next run (UTC)", "owner"}, rows)
 			})
@@ -383,8 +388,8 @@ func printJob(w io.Writer, job control.Job) error {
 			last += fmt.Sprintf(", the %dth failure one after the other", run.Failures)
 		}
 	}
-	err := console.Fields(w, [2]string{"job", strconv.FormatInt(job.JobID, 10)}, [2]string{"view", text(job.View)}, [2]string{"schedule", job.Schedule},
-		[2]string{"in words", text(job.Words)}, [2]string{"time zone", job.TimeZone}, [2]string{"overlap", job.Overlap}, [2]string{"missed", job.Missed}, [2]string{"time-out", timeout}, [2]string{"retries", strconv.Itoa(job.Retries)},
+	err := console.Fields(w, [2]string{"job", strconv.FormatInt(job.JobID, 10)}, [2]string{"view", text(job.View)}, [2]string{"schedule", text(job.Schedule)}, [2]string{"after", strings.Join(job.After, ", ")},
+		[2]string{"in words", text(job.Words)}, [2]string{"time zone", job.TimeZone}, [2]string{"overlap", job.Overlap}, [2]string{"missed", job.Missed}, [2]string{"time-out", timeout}, [2]string{"retries", strconv.Itoa(job.Retries)}, [2]string{"track changes", job.TrackChanges},
 		[2]string{"state", state}, [2]string{"last run", last}, [2]string{"owner", job.Owner},
 		[2]string{"next runs (UTC)", console.Times(job.NextRuns)}, [2]string{"command", job.Command})
 	if err != nil {

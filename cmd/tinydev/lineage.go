@@ -67,6 +67,9 @@ func lineageTree(l control.Lineage) string {
 			busy[e.From] = true
 			continue
 		}
+		if e.Kind == "starts" { // what the job refreshes reads it, as a rule
+			continue
+		}
 		t.next[e.From] = append(t.next[e.From], e.To)
 		led[e.To] = true
 	}

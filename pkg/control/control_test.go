@@ -94,20 +94,20 @@ func TestTableViewAndJob(t *testing.T) {
 	}
 
 	job := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", control.JobOptions{Schedule: new("*/15 * * * *")}, false)).Made
-	if job.View == nil || *job.View != `"Ann".v` || job.Schedule != "*/15 * * * *" || !job.Active || len(job.NextRuns) != 5 || job.TimeZone != "UTC" ||
+	if job.View == nil || *job.View != `"Ann".v` || *job.Schedule != "*/15 * * * *" || !job.Active || len(job.NextRuns) != 5 || job.TimeZone != "UTC" ||
 		job.Command != `call tinydev.refresh('"Ann".v', cause => 'schedule')` {
 		t.Errorf("job %+v", job)
 	}
 	again := must[control.Change[control.Job]](t)(ann.Schedule(ctx, "v", control.JobOptions{Schedule: new("5 seconds")}, false)).Made
-	if again.JobID != job.JobID || again.Schedule != "5 seconds" {
+	if again.JobID != job.JobID || *again.Schedule != "5 seconds" {
 		t.Errorf("scheduled again: %+v, want job %d", again, job.JobID)
 	}
 	off := false
-	if paused := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, control.JobOptions{}, &off, false)).Made; paused.Active || len(paused.NextRuns) != 0 || paused.Schedule != "5 seconds" {
+	if paused := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, control.JobOptions{}, &off, false)).Made; paused.Active || len(paused.NextRuns) != 0 || *paused.Schedule != "5 seconds" {
 		t.Errorf("paused: %+v", paused)
 	}
 	daily := "0 9 * * *"
-	if moved := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, control.JobOptions{Schedule: &daily}, nil, false)).Made; moved.Active || moved.Schedule != daily {
+	if moved := must[control.Change[control.Job]](t)(ann.AlterJob(ctx, job.JobID, control.JobOptions{Schedule: &daily}, nil, false)).Made; moved.Active || *moved.Schedule != daily {
 		t.Errorf("a paused job that is rescheduled: %+v, want it paused still", moved)
 	}
 	if jobs := must[[]control.Job](t)(ann.Jobs(ctx, 0, 10)); len(jobs) != 1 {

@@ -15,7 +15,8 @@ type Job struct {
 	Name           *string     `json:"name" doc:"cron.job.jobname; workspace.name of the view for a job that tinydev made"`
 	View           *string     `json:"view" doc:"what it refreshes, as workspace.name; null for a job that tinydev did not make"`
 	Owner          string      `json:"owner" doc:"role that it runs as"`
-	Schedule       string      `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds"`
+	Schedule       *string     `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds; null for a job that only runs after others"`
+	After          []string    `json:"after" doc:"tables and views after which it runs too: when one was loaded or refreshed"`
 	TimeZone       string      `json:"time_zone" doc:"zone in which the schedule is read"`
 	Words          *string     `json:"words" doc:"the schedule in plain English"`
 	Active         bool        `json:"active" doc:"false while paused"`
@@ -25,6 +26,7 @@ type Job struct {
 	Missed         string      `json:"missed,omitempty" doc:"what becomes of times at which pg_cron did not run it: none, once, all"`
 	TimeoutSeconds *int        `json:"timeout_seconds" doc:"how long a run may take; null for no limit"`
 	Retries        int         `json:"retries,omitempty" doc:"how often a run that failed is tried again"`
+	TrackChanges   string      `json:"track_changes,omitempty" doc:"what its events say of the rows that changed: none, counts, keys, rows"`
 	LastRun        *LastRun    `json:"last_run" doc:"null when it has not run"`
 	NextRuns       []time.Time `json:"next_runs" doc:"the next five runs; empty while paused"`
 	Warnings       []string    `json:"warnings,omitempty" doc:"what pg_cron does with this schedule that one might not expect"`
@@ -44,23 +46,27 @@ type LastRun struct {
 type JobOptions struct {
 	Schedule       *string `json:"schedule,omitempty" doc:"five cron fields, or an interval such as 5 seconds (1 to 59)" example:"0 9 * * 1-5"`
 	TimeZone       *string `json:"time_zone,omitempty" doc:"zone on whose clock the schedule is read, such as Europe/Berlin; default pg_cron's"`
+	After          *string `json:"after,omitempty" doc:"names of tables and views, separated by commas: it runs too when one was loaded or refreshed, and the schedule may be left out; * is what the view reads now, an empty text nothing" example:"prices, bob.rates"`
 	Overlap        *string `json:"overlap,omitempty" enum:"skip,queue_one,queue" doc:"times that pass while a run is under way are left out (skip, the default), made up for by one run, or by one each"`
 	Missed         *string `json:"missed,omitempty" enum:"none,once,all" doc:"times at which pg_cron did not run it are made up for by no run, by one (the default), or by one each; view.missed tells of them either way"`
 	TimeoutSeconds *int    `json:"timeout_seconds,omitempty" minimum:"0" maximum:"604800" doc:"how long a run may take; 0 is no limit, the default"`
 	Retries        *int    `json:"retries,omitempty" minimum:"0" maximum:"20" doc:"how often a run that failed is tried again, after 30 s, 1 min, 2 min and so on; default 0"`
+	TrackChanges   *string `json:"track_changes,omitempty" enum:"none,counts,keys,rows" doc:"what view.refreshed says of the rows that were added, removed and changed: nothing (the default), how many, their keys, or the rows"`
 }
 
 // Schedule has pg_cron refresh a view; of a view that has a job it changes that, under the same job_id, and resumes it.
 // Errors: not_found view_not_found; forbidden not_owner; invalid schedule_invalid, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid,
-// retries_invalid, too_many_repeating.
+// retries_invalid, too_many_repeating, after_invalid, after_cycle, track_changes_invalid; not_found relation_not_found and forbidden not_readable of After.
 func (u *User) Schedule(ctx context.Context, view string, o JobOptions, dryRun bool) (Change[Job], error) {
-	return change[Job](ctx, u, "", "select tinydev.schedule($1, $2, $3, $4, $5, $6, $7, $8)", view, o.Schedule, o.TimeZone, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, dryRun)
+	return change[Job](ctx, u, "", "select tinydev.schedule($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		view, o.Schedule, o.TimeZone, o.After, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, o.TrackChanges, dryRun)
 }
 
 // AlterJob changes a job; active pauses (false) and resumes it. What is nil stays. Errors: not_found job_not_found; forbidden not_owner;
 // invalid job_unmanaged and those of Schedule.
 func (u *User) AlterJob(ctx context.Context, jobID int64, o JobOptions, active *bool, dryRun bool) (Change[Job], error) {
-	return change[Job](ctx, u, "", "select tinydev.alter_job($1, $2, $3, $4, $5, $6, $7, $8, $9)", jobID, o.Schedule, o.TimeZone, active, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, dryRun)
+	return change[Job](ctx, u, "", "select tinydev.alter_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+		jobID, o.Schedule, o.TimeZone, active, o.After, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, o.TrackChanges, dryRun)
 }
 
 // PausedJobs names the jobs that were paused or resumed.
@@ -140,7 +146,7 @@ type Run struct {
 	RunID          int64      `json:"run_id" doc:"in the order in which runs began; cron.job_run_details.runid for one that pg_cron started"`
 	JobID          *int64     `json:"job_id" doc:"null for the refresh of a view without a job"`
 	View           *string    `json:"view"`
-	Status         string     `json:"status" doc:"running, succeeded, failed, skipped (by the job's overlap), missed (pg_cron did not run it), unrecorded (pg_cron says that it succeeded, and it left no event)"`
+	Status         string     `json:"status" doc:"running, succeeded, failed, skipped (by the job's overlap, or in a wave), missed (pg_cron did not run it), unrecorded (pg_cron says that it succeeded, and it left no event)"`
 	Cause          string     `json:"cause" doc:"schedule, manual, upstream, retry, missed (to make up for it)"`
 	Actor          string     `json:"actor" doc:"login that asked for it"`
 	DueAt          *time.Time `json:"due_at" doc:"when its schedule promised it"`
@@ -156,9 +162,10 @@ type Run struct {
 	Message        *string    `json:"message" doc:"what PostgreSQL answered to a run that failed; for the owner and administrators"`
 	CancelReason   *string    `json:"cancel_reason" doc:"timeout, user"`
 	CancelledBy    *string    `json:"cancelled_by"`
+	Wave           *int64     `json:"wave" doc:"the same for all runs that come of one refresh or load; for cause upstream"`
 }
 
-const runColumns = "run_id, job_id, view, status, cause, actor, due_at, started_at, ended_at, wait_ms, duration_ms, attempt, timeout_seconds, rows, bytes, sqlstate, message, cancel_reason, cancelled_by"
+const runColumns = "run_id, job_id, view, status, cause, actor, due_at, started_at, ended_at, wait_ms, duration_ms, attempt, timeout_seconds, rows, bytes, sqlstate, message, cancel_reason, cancelled_by, wave"
 
 // Runs lists the runs of a job, newest first, from the one before run_id before (0 for the newest); limit is 1..1000.
 // Errors: not_found job_not_found.

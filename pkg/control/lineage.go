@@ -44,7 +44,7 @@ type LineageNode struct {
 type LineageEdge struct {
 	From string `json:"from" doc:"id of a node"`
 	To   string `json:"to" doc:"id of a node"`
-	Kind string `json:"kind" enum:"reads,calls,refreshes,wakes,delivers" doc:"reads and calls: to reads or calls from; else from does it to to"`
+	Kind string `json:"kind" enum:"reads,calls,refreshes,starts,wakes,delivers" doc:"reads and calls: to reads or calls from; else from does it to to"`
 }
 
 // Lineage tells what comes from what, as far as the user may see it: all, or for a relation ("" is none) what it is made of and what comes of

@@ -70,6 +70,7 @@ type Relay struct {
 	placed   atomic.Int64
 	lastGood atomic.Int64 // Unix nanoseconds of the last successful placing
 	changed  chan struct{}
+	asked    chan struct{}
 	reads    chan struct{} // who may read beside the feeds
 
 	mu        sync.Mutex
@@ -83,7 +84,7 @@ type Relay struct {
 
 // New makes a relay. pool logs in as tinydev_server; the listening connection is made as the pool's are, and beside them.
 func New(pool *pgxpool.Pool, log *slog.Logger) *Relay {
-	return &Relay{pool: pool, log: log, reads: make(chan struct{}, catchUpsAtOne), changed: make(chan struct{}, 1), feeds: map[string]*feed{}}
+	return &Relay{pool: pool, log: log, reads: make(chan struct{}, catchUpsAtOne), changed: make(chan struct{}, 1), asked: make(chan struct{}, 1), feeds: map[string]*feed{}}
 }
 
 // Head gives the position of the newest event seen.
@@ -91,6 +92,9 @@ func (r *Relay) Head() int64 { return r.head.Load() }
 
 // Changed tells that subscriptions may have changed in the database; it is a hint, and one may be lost.
 func (r *Relay) Changed() <-chan struct{} { return r.changed }
+
+// Asked tells that runs besides the schedule may be asked for; it is a hint, and one may be lost.
+func (r *Relay) Asked() <-chan struct{} { return r.asked }
 
 // Placed gives the number of events that this relay placed.
 func (r *Relay) Placed() int64 { return r.placed.Load() }
@@ -159,7 +163,7 @@ func (r *Relay) serve(ctx context.Context) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	pg := conn.PgConn()
-	for _, sql := range []string{"listen tinydev_inbox", "listen tinydev", "listen tinydev_subscription"} {
+	for _, sql := range []string{"listen tinydev_inbox", "listen tinydev", "listen tinydev_subscription", "listen tinydev_run"} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
@@ -185,15 +189,19 @@ func (r *Relay) serve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("wait for a notification: %w", err)
 		}
-		if n != nil && n.Channel == "tinydev_subscription" {
-			select {
-			case r.changed <- struct{}{}:
-			default:
-			}
-			news = woken
+		hint := (chan struct{})(nil)
+		if n != nil {
+			hint = map[string]chan struct{}{"tinydev_subscription": r.changed, "tinydev_run": r.asked}[n.Channel]
+		}
+		if hint == nil {
+			news = n == nil || woken || r.isNews(n, pg.PID())
 			continue
 		}
-		news = n == nil || woken || r.isNews(n, pg.PID())
+		select {
+		case hint <- struct{}{}:
+		default:
+		}
+		news = woken
 	}
 }
 

@@ -172,10 +172,12 @@ type schedulePage struct {
 	At      string // HH:MM, for daily and weekdays
 	Custom  string
 	Zone    string // "" is pg_cron's
+	After   string // names, separated by commas
 	Overlap string
 	Missed  string
 	Timeout string // seconds; "" is none
 	Retries string
+	Track   string
 	Job     *control.Job // what the view has now
 	Preview *control.SchedulePreview
 	SQL     []string
@@ -188,7 +190,10 @@ type preset struct {
 	AtTime               bool
 }
 
-const customPreset = "custom"
+const (
+	customPreset = "custom"
+	afterPreset  = "after" // no schedule of its own
+)
 
 var presets = []preset{
 	{Key: "5s", Words: "Every 5 seconds", Schedule: "5 seconds"},
@@ -198,6 +203,7 @@ var presets = []preset{
 	{Key: "daily", Words: "Every day at the time below", Schedule: "%M %H * * *", AtTime: true},
 	{Key: "weekdays", Words: "Monday to Friday at the time below", Schedule: "%M %H * * 1-5", AtTime: true},
 	{Key: customPreset, Words: "Custom"},
+	{Key: afterPreset, Words: "Only after the tables and views named below"},
 }
 
 var timeOfDay = regexp.MustCompile(`^([01]?\d|2[0-3]):([0-5]\d)`)
@@ -210,6 +216,12 @@ func (p *schedulePage) schedule() (string, error) {
 		}
 		if each.Key == customPreset {
 			return p.Custom, nil
+		}
+		if each.Key == afterPreset {
+			if p.After == "" {
+				return "", fault.New(fault.Invalid, "form_invalid", "no table or view is named after which it is refreshed").WithHint("name one, or choose how often it is refreshed")
+			}
+			return "", nil
 		}
 		if !each.AtTime {
 			return each.Schedule, nil
@@ -228,11 +240,11 @@ func (p *schedulePage) schedule() (string, error) {
 // options gives what the form says. Errors: invalid form_invalid.
 func (p *schedulePage) options() (control.JobOptions, error) {
 	schedule, err := p.schedule()
-	o := control.JobOptions{Schedule: &schedule}
+	o := control.JobOptions{Schedule: &schedule, After: &p.After}
 	if err != nil {
 		return o, err
 	}
-	for text, to := range map[*string]**string{&p.Zone: &o.TimeZone, &p.Overlap: &o.Overlap, &p.Missed: &o.Missed} {
+	for text, to := range map[*string]**string{&p.Zone: &o.TimeZone, &p.Overlap: &o.Overlap, &p.Missed: &o.Missed, &p.Track: &o.TrackChanges} {
 		if *text != "" {
 			*to = text
 		}
@@ -287,9 +299,11 @@ func newSchedule(v *visit) error {
 			return err
 		}
 		if p.Job != nil {
-			p.choose(p.Job.Schedule)
-			p.Zone = p.Job.TimeZone
-			p.Overlap, p.Missed = p.Job.Overlap, p.Job.Missed
+			if p.Preset = afterPreset; p.Job.Schedule != nil {
+				p.choose(*p.Job.Schedule)
+			}
+			p.Zone, p.After = p.Job.TimeZone, strings.Join(p.Job.After, ", ")
+			p.Overlap, p.Missed, p.Track = p.Job.Overlap, p.Job.Missed, p.Job.TrackChanges
 			if p.Job.TimeoutSeconds != nil {
 				p.Timeout = strconv.Itoa(*p.Job.TimeoutSeconds)
 			}
@@ -314,7 +328,7 @@ func (v *visit) showSchedule(status int, p *schedulePage) error {
 // planSchedule fills in what the schedule means and the SQL that saving it would run.
 func (v *visit) planSchedule(p *schedulePage) {
 	options, err := p.options()
-	if err == nil {
+	if err == nil && *options.Schedule != "" {
 		var preview control.SchedulePreview
 		if preview, err = v.user.PreviewSchedule(v.ctx(), *options.Schedule, p.Zone, 5, nil); err == nil {
 			p.Preview = &preview
@@ -328,11 +342,11 @@ func (v *visit) planSchedule(p *schedulePage) {
 	p.Problem = v.explain(err, "")
 }
 
-// saveSchedule answers POST /schedule (view, preset, at, custom, zone, overlap, missed, timeout, retries, do=check|save).
+// saveSchedule answers POST /schedule (view, preset, at, custom, zone, after, track, overlap, missed, timeout, retries, do=check|save).
 func saveSchedule(v *visit) error {
 	p := &schedulePage{View: v.FormValue("view"), Preset: v.FormValue("preset"), At: v.FormValue("at"), Custom: strings.TrimSpace(v.FormValue("custom")),
 		Zone: strings.TrimSpace(v.FormValue("zone")), Overlap: v.FormValue("overlap"), Missed: v.FormValue("missed"),
-		Timeout: strings.TrimSpace(v.FormValue("timeout")), Retries: strings.TrimSpace(v.FormValue("retries"))}
+		After: strings.TrimSpace(v.FormValue("after")), Track: v.FormValue("track"), Timeout: strings.TrimSpace(v.FormValue("timeout")), Retries: strings.TrimSpace(v.FormValue("retries"))}
 	var err error
 	if p.Job, err = v.jobOf(p.View); err != nil {
 		return err

@@ -141,7 +141,10 @@ func (b box) More() string {
 	words := []string{b.KindWords()}
 	switch b.Kind {
 	case control.LineageJob:
-		words = []string{*b.Schedule}
+		words = []string{"after others"}
+		if b.Schedule != nil {
+			words[0] = *b.Schedule
+		}
 		if !*b.Active {
 			words = append(words, "paused")
 		}

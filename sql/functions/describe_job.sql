@@ -8,7 +8,7 @@ declare
   v_seconds integer := tinydev_lib.job_interval(v_job.command);
   v_after   timestamptz := now();
 begin
-  if v_job.is_managed then
+  if v_job.schedule is not null and v_job.is_managed then
     if v_seconds is not null then
       -- A job that repeats within its minute takes its turns at multiples of the interval, and begins with a minute.
       v_after := case when exists (select from tinydev.run r where r.job_id = v_job.job_id and r.view is not null and r.status = 'running')
@@ -24,11 +24,13 @@ begin
   end if;
   return jsonb_build_object(
     'job_id', v_job.job_id, 'name', v_job.name, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,
-    'words', v_preview -> 'words', 'active', v_job.active, 'is_managed', v_job.is_managed, 'command', v_job.command,
-    'overlap', v_job.overlap, 'missed', v_job.missed, 'timeout_seconds', v_job.timeout_seconds, 'retries', v_job.retries,
+    'words', nullif(concat_ws(', and ', v_preview ->> 'words', 'after ' || array_to_string(v_job.after, ' or ')), ''), 'active', v_job.active, 'is_managed', v_job.is_managed, 'command', v_job.command,
+    'overlap', v_job.overlap, 'missed', v_job.missed, 'timeout_seconds', v_job.timeout_seconds, 'retries', v_job.retries, 'after', v_job.after, 'track_changes', v_job.track_changes,
     'last_run', case when v_job.last_run_id is not null then jsonb_build_object('run_id', v_job.last_run_id, 'status', v_job.last_status,
       'started_at', v_job.last_started_at, 'ended_at', v_job.last_ended_at, 'failures', v_job.failures, 'retry_at', v_job.retry_at) end,
-    'warnings', coalesce(v_preview -> 'warnings', '[]'),
+    'warnings', coalesce(v_preview -> 'warnings', '[]') || coalesce((
+      select jsonb_agg(format('it runs after %s, which is not there', u.name) order by u.n) from unnest(v_job.after) with ordinality u(name, n)
+       where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = (parse_ident(u.name))[1] and c.relname = (parse_ident(u.name))[2])), '[]'),
     'next_runs', case when v_job.active then coalesce(v_preview -> 'runs', '[]') else '[]' end);
 end $$;
 

@@ -5,7 +5,7 @@ select j.jobid as job_id,
        s.view,
        case when s.view is null then j.schedule
             when a.arguments[2] is not null then a.arguments[2] || case a.arguments[2] when '1' then ' second' else ' seconds' end
-            else coalesce(a.arguments[3], j.schedule) end as schedule,
+            else coalesce(a.arguments[3], case when a.arguments[9] is null or j.schedule <> tinydev_lib.no_schedule() then j.schedule end) end as schedule,
        case when s.view is null then tinydev_lib.cron_time_zone() else coalesce(a.arguments[4], tinydev_lib.cron_time_zone()) end as time_zone,
        j.active,
        s.view is not null as is_managed,
@@ -15,7 +15,9 @@ select j.jobid as job_id,
        case when s.view is not null then a.arguments[7]::integer end as timeout_seconds,
        case when s.view is not null then a.arguments[8]::integer end as retries,
        t.last_run_id, t.last_status, t.last_started_at, t.last_ended_at, t.failures,
-       case t.extra_cause when 'retry' then t.extra_at end as retry_at
+       case t.extra_cause when 'retry' then t.extra_at end as retry_at,
+       case when s.view is not null then tinydev_lib.split_names(replace(a.arguments[9], '''''', '''')) end as after,
+       case when s.view is not null then a.arguments[10] end as track_changes
   from cron.job j
   left join tinydev_impl.job_state t on t.job_id = j.jobid,
        lateral (select tinydev_lib.job_subject(j.username, j.command) as view offset 0) s,
@@ -33,7 +35,7 @@ $$The rows of cron.job that are yours or refresh a view that you may read, for a
 comment on column tinydev.job.job_id          is 'cron.job.jobid; stays when the job is rescheduled';
 comment on column tinydev.job.owner           is 'role that the job runs as';
 comment on column tinydev.job.view            is 'what it refreshes, as workspace.name; null when unmanaged';
-comment on column tinydev.job.schedule        is 'five cron fields, or an interval such as 5 seconds';
+comment on column tinydev.job.schedule        is 'five cron fields, or an interval such as 5 seconds; null for a job that only runs after others';
 comment on column tinydev.job.time_zone       is 'zone in which the schedule is read';
 comment on column tinydev.job.active          is 'false while paused';
 comment on column tinydev.job.is_managed      is 'whether tinydev.schedule made it';
@@ -45,3 +47,5 @@ comment on column tinydev.job.retries         is 'how often a run that failed is
 comment on column tinydev.job.last_status     is 'of the last run: running, succeeded, failed';
 comment on column tinydev.job.failures        is 'how many runs failed one after the other';
 comment on column tinydev.job.retry_at        is 'when the last run is tried again';
+comment on column tinydev.job.after           is 'tables and views after which it runs too: when one was loaded or refreshed; null for none';
+comment on column tinydev.job.track_changes   is 'what its events say of the rows that changed: none, counts, keys, rows';

@@ -84,6 +84,8 @@ begin
     union
     select 'job:' || j.job_id, r.kind || ':' || r.name, 'refreshes' from job j join relation r on r.name = j.view
     union
+    select r.kind || ':' || r.name, 'job:' || j.job_id, 'starts' from job j join relation r on r.name = any (j.after)
+    union
     select * from told
   ), node as materialized (
     select o.node as id, r.kind, r.name, jsonb_build_object('owner', r.owner,
@@ -146,7 +148,7 @@ comment on function tinydev.lineage(text) is
 $$What comes from what: tables, views and the functions that they call, the jobs that refresh views, and the triggers and subscriptions that hear of them:
 {"nodes":[{"id":"table:ann.prices","kind":"table","name":"ann.prices",…}],"edges":[{"from":"table:ann.prices","to":"view:ann.daily","kind":"reads"},…]}.
 Kinds of nodes are table, view (materialized), plain_view, function, job, trigger and subscription. An edge leads to where a change goes on:
-what it reads or calls → view, job → the view that it refreshes, relation → the trigger that it wakes, the subscription that it delivers to.
+what it reads or calls → view, job → the view that it refreshes, relation → the job that runs after it (starts), the trigger that it wakes, the subscription that it delivers to.
 With a relation only what it is made of and what comes of it. Only what you may see is told; hidden counts what else a view or function reads
 or calls, and known is false where a function hides what it reads (plpgsql, or SQL given as text).
 Example: select jsonb_pretty(tinydev.lineage('prices'));

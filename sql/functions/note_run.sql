@@ -6,7 +6,7 @@ declare
   v_failed   boolean := p_run.status = 'failed';
   v_retry_at timestamptz;
 begin
-  if v_failed and p_run.cause in ('schedule', 'retry', 'missed') and p_run.cancel_reason is distinct from 'user' then
+  if v_failed and p_run.cause in ('schedule', 'upstream', 'retry', 'missed') and p_run.cancel_reason is distinct from 'user' then
     select clock_timestamp() + tinydev_lib.retry_wait(s.attempt) into v_retry_at from tinydev_impl.job_state s where s.job_id = p_run.job_id and s.attempt < s.retries;
   end if;
   update tinydev_impl.job_state s

@@ -8,6 +8,7 @@ as $$
 declare
   v_partition_to bigint;
   v_is_promised  boolean;
+  v_is_awaited   boolean;
   v_event_ids    bigint[];
 begin
   placed := 0;
@@ -15,7 +16,8 @@ begin
     select h.position into head from tinydev_impl.head h;
     return;
   end if;
-  select h.position, h.partition_to, exists (select from tinydev_impl.freshness) into head, v_partition_to, v_is_promised
+  select h.position, h.partition_to, exists (select from tinydev_impl.freshness), exists (select from tinydev_impl.job_state s where s.after <> '{}')
+    into head, v_partition_to, v_is_promised, v_is_awaited
     from tinydev_impl.head h where h.only_row for update;
   v_event_ids := array(select i.event_id from tinydev_impl.inbox i order by i.event_id limit p_max_rows);
   -- Looked for after the events: what was asked for before one of them was committed is seen, and that event notifies.
@@ -35,6 +37,9 @@ begin
   head := head + placed;
   if v_is_promised then
     perform tinydev_impl.note_fresh(head - placed, head);
+  end if;
+  if v_is_awaited then
+    perform tinydev_impl.note_upstream(head - placed, head);
   end if;
   update tinydev_impl.head set position = place.head where only_row and placed > 0;
 end $$;

@@ -1,7 +1,8 @@
 -- A procedure with a SET clause or SECURITY DEFINER may not COMMIT, so it has neither and names everything in full.
 create or replace procedure tinydev.refresh(
   view text, cause text default 'manual', every_seconds integer default null, schedule text default null, time_zone text default null,
-  overlap text default null, missed text default null, timeout_seconds integer default null, retries integer default null
+  overlap text default null, missed text default null, timeout_seconds integer default null, retries integer default null, after text default null,
+  track_changes text default 'none'
 )
 language plpgsql
 as $$
@@ -126,7 +127,7 @@ begin
   end if;
 end $$;
 
-comment on procedure tinydev.refresh(text, text, integer, text, text, text, text, integer, integer) is
+comment on procedure tinydev.refresh(text, text, integer, text, text, text, text, integer, integer, text, text) is
 $$Refreshes a materialized view of yours and records view.refreshed in the same transaction, with rows, bytes, duration_ms and cause.
 CONCURRENTLY is used when the view is populated and has a unique index on plain columns, so that readers are not blocked; the event
 then also says how many rows were inserted and deleted. On error: records view.failed, commits, and raises the original error.

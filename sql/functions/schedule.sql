@@ -1,6 +1,6 @@
 create or replace function tinydev.schedule(
-  view text, schedule text default null, time_zone text default null, overlap text default null, missed text default null,
-  timeout_seconds integer default null, retries integer default null, dry_run boolean default false
+  view text, schedule text default null, time_zone text default null, after text default null, overlap text default null, missed text default null,
+  timeout_seconds integer default null, retries integer default null, track_changes text default null, dry_run boolean default false
 ) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -12,6 +12,7 @@ declare
   v_job_id   bigint;
   v_name     text := v_view.full_name;
   v_zone     text;
+  v_after    text[];
   v_schedule text;
   v_command  text;
 begin
@@ -19,8 +20,10 @@ begin
    where j.job_id = (select c.jobid from cron.job c where c.username = current_user and c.database = current_database() and tinydev_lib.job_view(c.command) = v_view.full_name
                       order by c.jobid limit 1);
   v_job_id := v_job.job_id;
-  perform tinydev_lib.check_job_options(schedule.overlap, schedule.missed, schedule.timeout_seconds, schedule.retries);
-  v_parsed := tinydev_lib.parse_schedule(coalesce(schedule.schedule, v_job.schedule, ''));
+  perform tinydev_lib.check_job_options(schedule.overlap, schedule.missed, schedule.timeout_seconds, schedule.retries, schedule.track_changes);
+  v_after := coalesce(tinydev_lib.check_after(v_view.view_id, v_view.full_name, schedule.after), v_job.after, '{}');
+  v_schedule := coalesce(schedule.schedule, v_job.schedule, '');
+  v_parsed := tinydev_lib.parse_schedule(case when btrim(v_schedule) = '' and v_after <> '{}' then tinydev_lib.no_schedule() else v_schedule end);
   v_zone := tinydev_lib.check_time_zone(coalesce(schedule.time_zone, v_job.time_zone, tinydev_lib.cron_time_zone()));
   if upper(v_zone) in ('UTC', 'GMT', 'ETC/UTC') then
     v_zone := 'UTC';
@@ -35,7 +38,7 @@ begin
     end if;
     v_command := v_command || format(', every_seconds => %s', v_parsed ->> 'seconds');
     v_schedule := '* * * * *';
-  elsif v_parsed ->> 'kind' = 'cron' and upper(v_zone) <> upper(tinydev_lib.cron_time_zone()) then
+  elsif v_parsed ->> 'kind' = 'cron' and v_schedule <> tinydev_lib.no_schedule() and upper(v_zone) <> upper(tinydev_lib.cron_time_zone()) then
     if v_schedule ~ '[^-0-9A-Za-z*,/$@ ]' then
       perform tinydev_lib.fault(422, 'schedule_invalid', format('the schedule "%s" has characters that mean nothing', left(v_schedule, 60)), 'write five fields such as 0 9 * * 1-5');
     end if;
@@ -46,7 +49,9 @@ begin
     || coalesce(', overlap => ' || quote_literal(nullif(coalesce(schedule.overlap, v_job.overlap), 'skip')), '')
     || coalesce(', missed => ' || quote_literal(nullif(coalesce(schedule.missed, v_job.missed), 'once')), '')
     || coalesce(', timeout_seconds => ' || nullif(coalesce(schedule.timeout_seconds, v_job.timeout_seconds), 0), '')
-    || coalesce(', retries => ' || nullif(coalesce(schedule.retries, v_job.retries), 0), '') || ')';
+    || coalesce(', retries => ' || nullif(coalesce(schedule.retries, v_job.retries), 0), '')
+    || case when v_after <> '{}' then ', after => ' || quote_literal(array_to_string(v_after, ', ')) else '' end
+    || coalesce(', track_changes => ' || quote_literal(nullif(coalesce(schedule.track_changes, v_job.track_changes), 'none')), '') || ')';
   if tinydev_lib.job_view(v_command) is distinct from v_view.full_name then
     perform tinydev_lib.fault(422, 'name_invalid', format('a view named %s cannot be scheduled', v_view.full_name), 'rename it without a backslash');
   end if;
@@ -67,14 +72,20 @@ begin
   return tinydev.describe_job(v_job_id);
 end $$;
 
-comment on function tinydev.schedule(text, text, text, text, text, integer, integer, boolean) is
+comment on function tinydev.schedule(text, text, text, text, text, text, integer, integer, text, boolean) is
 $$Has pg_cron refresh a materialized view of yours: one plain row in cron.job, which runs as you. A view has one job; scheduling it again changes that job, keeps
 its job_id and what is null here, and resumes it. schedule is five cron fields ('0 9 * * 1-5') or '5 seconds' (1 to 59), read on the clock of time_zone: a time
 that the clock skips runs at the shift, one that it shows twice runs the first time.
+after: names of tables and views, such as 'prices, bob.rates': it runs too when one was loaded or refreshed; '*' is what it reads now, '' nothing, and with it
+the schedule may be left out. What comes of one event is a wave: each view is refreshed once, after all in the wave that it comes after, by the server;
+where one fails those after it are skipped.
 overlap: times that pass while a run is under way are left out (skip), made up for by one run (queue_one) or by one each (queue).
 missed: times at which pg_cron did not run it are told as view.missed, and made up for by no run (none), one (once) or one each, up to 100 (all), as long as a server runs.
 timeout_seconds ends a run that takes longer, 0 is no limit. retries: how often a run that failed is tried again, after 30 s, 1 min, 2 min and so on.
+track_changes: what view.refreshed says of the rows that changed, see tinydev.refresh.
 Answers {"job_id":5,"view":"ann.v","schedule":…,"time_zone":"UTC","active":true,"command":"call …","next_runs":[…],"warnings":[…]}; with
 dry_run schedules nothing and answers {"sql":[…]}.
 Example: select tinydev.schedule('bdays_today', '0 9 * * 1-5', time_zone => 'Europe/Berlin');
-Errors: TD404 view_not_found; TD403 not_owner; TD422 schedule_invalid, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid, retries_invalid, too_many_repeating.$$;
+Example: select tinydev.schedule('daily_prices', after => 'prices');
+Errors: TD404 view_not_found; TD403 not_owner; TD422 schedule_invalid, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid, retries_invalid, too_many_repeating,
+after_invalid, after_cycle, track_changes_invalid; TD404 relation_not_found and TD403 not_readable of after.$$;

@@ -70,15 +70,29 @@ begin
   if new.run_id is null or exists (select from tinydev_impl.run r where r.run_id = new.run_id) then
     new.run_id := nextval('cron.runid_seq');
   end if;
-  if v_state.job_id is null or new.cause in ('manual', 'upstream') then
+  if v_state.job_id is null or new.cause = 'manual' then
     return new;
   end if;
 
   select * into v_state from tinydev_impl.job_state s where s.job_id = v_state.job_id for no key update;
+  if new.cause = 'upstream' then
+    with begun as (
+      delete from tinydev_impl.upstream_mark m where m.job_id = v_state.job_id returning m.wave
+    )
+    select max(b.wave) into new.wave from begun b;
+    update tinydev_impl.job_state s
+       set claimed_until = null, attempt = 0, extra_at = case s.extra_cause when 'retry' then null else s.extra_at end, extra_count = case s.extra_cause when 'retry' then 0 else s.extra_count end,
+           extra_cause = nullif(s.extra_cause, 'retry'), last_status = 'running', last_run_id = new.run_id
+     where s.job_id = v_state.job_id;
+    return new;
+  end if;
   if new.cause in ('retry', 'missed') then
     new.attempt := v_state.attempt;
+    if new.cause = 'retry' then
+      new.wave := (select r.wave from tinydev_impl.run r where r.run_id = v_state.last_run_id);
+    end if;
     update tinydev_impl.job_state s
-       set extra_count = greatest(s.extra_count - 1, 0), extra_at = case when s.extra_count > 1 then clock_timestamp() end, extra_cause = case when s.extra_count > 1 then s.extra_cause end
+       set claimed_until = null, extra_count = greatest(s.extra_count - 1, 0), extra_at = case when s.extra_count > 1 then clock_timestamp() end, extra_cause = case when s.extra_count > 1 then s.extra_cause end
      where s.job_id = v_state.job_id;
     return new;
   end if;
@@ -125,7 +139,8 @@ end $$;
 
 comment on function tinydev_impl.start_run() is
 $$Numbers a run and finds its job. For one that pg_cron starts it finds what is due, by the job's own time zone: nothing, so that the run is idle; or a time that
-passed while the run before was under way, which the job's overlap says what to do with; times that nobody ran at are told as missed.$$;
+passed while the run before was under way, which the job's overlap says what to do with; times that nobody ran at are told as missed. One after others
+takes the wave of what it comes after along.$$;
 
 do $$
 begin

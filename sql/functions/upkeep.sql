@@ -32,6 +32,8 @@ begin
     exit when v_batch < 10000;
   end loop;
   perform tinydev_impl.track_jobs();
+  delete from tinydev_impl.upstream_mark m
+   where m.mark_id in (select o.mark_id from tinydev_impl.upstream_mark o where not exists (select from tinydev_impl.job_state s where s.job_id = o.job_id) for update skip locked);
   -- A row that somebody holds is left for the next time.
   delete from tinydev_impl.token t
    where t.token_id in (select o.token_id from tinydev_impl.token o

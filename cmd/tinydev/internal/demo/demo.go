@@ -133,7 +133,7 @@ func words(job control.Job) string {
 	if job.Words != nil {
 		return *job.Words
 	}
-	return job.Schedule
+	return "which has no schedule that says anything"
 }
 
 // change shows the SQL of a change by a dry run, and then makes it.

@@ -122,7 +122,10 @@ func (t *tree) words(n control.LineageNode) string {
 		add("%s", *n.Sends)
 	}
 	for _, job := range t.jobs[n.ID] {
-		words := fmt.Sprintf("job %d: %s", *job.JobID, *job.Schedule)
+		words := fmt.Sprintf("job %d: after others", *job.JobID)
+		if job.Schedule != nil {
+			words = fmt.Sprintf("job %d: %s", *job.JobID, *job.Schedule)
+		}
 		if !*job.Active {
 			words += ", paused"
 		}

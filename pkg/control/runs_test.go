@@ -295,6 +295,25 @@ func TestMissed(t *testing.T) {
 	}
 }
 
+// TestBusyIsNotMissed has pg_cron start all that it may, so that a job that was due half an hour ago waits for its turn.
+func TestBusyIsNotMissed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	ann, super := db.Conn(pgtest.Ann), db.Superuser()
+	job := jobOf(t, ann, "v", "select 1 as a", "'*/15 * * * *'")
+	exec(t, super, fmt.Sprintf("update tinydev_impl.job_state set handled_to = now() - interval '31 minutes', next_due_at = now() - interval '30 minutes' where job_id = %d", job),
+		`insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time)
+			select 0, nextval('cron.runid_seq'), current_database(), 'tinydev_server', 'x', 'running', clock_timestamp() from generate_series(1, current_setting('cron.max_running_jobs')::integer)`,
+		"select tinydev_impl.watch_jobs()")
+	if events := inboxOf(t, db, "view.missed"); len(events) > 0 {
+		t.Errorf("missed while pg_cron is busy: %v", events)
+	}
+	exec(t, super, "update cron.job_run_details set end_time = clock_timestamp() where runid = (select max(runid) from cron.job_run_details)", "select tinydev_impl.watch_jobs()")
+	if events := inboxOf(t, db, "view.missed"); len(events) != 1 {
+		t.Errorf("missed while pg_cron had room: %v", events)
+	}
+}
+
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)

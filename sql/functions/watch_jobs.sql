@@ -3,7 +3,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  c_grace   constant interval := '2 minutes';  -- pg_cron makes up for minutes that it missed while it was busy
+  v_grace   interval := case when tinydev_impl.cron_busy() then '1 hour' else '2 minutes' end;  -- pg_cron makes up for minutes that it missed while it was busy
   v_began   timestamptz := clock_timestamp();
   v_state   tinydev_impl.job_state;
   v_view    text;
@@ -16,7 +16,7 @@ begin
   update tinydev_impl.job_state s set handled_to = v_began, next_due_at = null
    where s.job_id in (select a.job_id from tinydev_impl.job_state a where a.active and a.handled_to > v_began + interval '3 hours' for no key update skip locked);
   for v_state in
-    select s.* from tinydev_impl.job_state s where s.active and (s.next_due_at is null or s.next_due_at < v_began - c_grace)
+    select s.* from tinydev_impl.job_state s where s.active and (s.next_due_at is null or s.next_due_at < v_began - v_grace)
      order by s.job_id limit p_max
        for no key update skip locked
   loop
@@ -40,7 +40,7 @@ begin
           v_due := array[v_state.next_due_at];
           v_state.handled_to := clock_timestamp();
         else
-          v_due := tinydev_impl.passed_times(v_state, v_began - c_grace);
+          v_due := tinydev_impl.passed_times(v_state, v_began - v_grace);
           v_state.handled_to := coalesce(v_due[cardinality(v_due)], v_state.handled_to);
         end if;
         -- A command may name another's view, about which its owner has nothing to say.
@@ -72,6 +72,6 @@ begin
 end $$;
 
 comment on function tinydev_impl.watch_jobs(integer) is
-$$Computes when jobs are due next, and writes view.missed for those that were due more than two minutes ago and did not run, whatever the reason: PostgreSQL was down, the machine
+$$Computes when jobs are due next, and writes view.missed for those that were due more than two minutes ago (an hour while pg_cron has as many runs under way as it may) and did not run, whatever the reason: PostgreSQL was down, the machine
 slept, the clock jumped, pg_cron stood still. What each job's missed says is then asked for, see tinydev_impl.claim_runs. Looks at p_max jobs, for up to 3 s, and answers how many
 needed a look, p_max when there may be more; a job that is locked is left for the next time, one whose schedule is none until it runs or is changed. The server calls it every 5 s, the system's job each minute.$$;

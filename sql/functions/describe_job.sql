@@ -25,7 +25,7 @@ begin
   return jsonb_build_object(
     'job_id', v_job.job_id, 'name', v_job.name, 'view', v_job.view, 'owner', v_job.owner, 'schedule', v_job.schedule, 'time_zone', v_job.time_zone,
     'words', nullif(concat_ws(', and ', v_preview ->> 'words', 'after ' || array_to_string(v_job.after, ' or ')), ''), 'active', v_job.active, 'is_managed', v_job.is_managed, 'command', v_job.command,
-    'overlap', v_job.overlap, 'missed', v_job.missed, 'timeout_seconds', v_job.timeout_seconds, 'retries', v_job.retries, 'after', v_job.after, 'track_changes', v_job.track_changes,
+    'overlap', v_job.overlap, 'missed', v_job.missed, 'timeout_seconds', v_job.timeout_seconds, 'retries', v_job.retries, 'after', v_job.after, 'track_changes', v_job.track_changes, 'wave', v_job.wave,
     'last_run', case when v_job.last_run_id is not null then jsonb_build_object('run_id', v_job.last_run_id, 'status', v_job.last_status,
       'started_at', v_job.last_started_at, 'ended_at', v_job.last_ended_at, 'failures', v_job.failures, 'retry_at', v_job.retry_at) end,
     'warnings', coalesce(v_preview -> 'warnings', '[]') || coalesce((

@@ -17,7 +17,8 @@ select j.jobid as job_id,
        t.last_run_id, t.last_status, t.last_started_at, t.last_ended_at, t.failures,
        case t.extra_cause when 'retry' then t.extra_at end as retry_at,
        case when s.view is not null then tinydev_lib.split_names(replace(a.arguments[9], '''''', '''')) end as after,
-       case when s.view is not null then a.arguments[10] end as track_changes
+       case when s.view is not null then a.arguments[10] end as track_changes,
+       case when s.view is not null then a.arguments[11] is not null end as wave
   from cron.job j
   left join tinydev_impl.job_state t on t.job_id = j.jobid,
        lateral (select tinydev_lib.job_subject(j.username, j.command) as view offset 0) s,
@@ -49,3 +50,4 @@ comment on column tinydev.job.failures        is 'how many runs failed one after
 comment on column tinydev.job.retry_at        is 'when the last run is tried again';
 comment on column tinydev.job.after           is 'tables and views after which it runs too: when one was loaded or refreshed; null for none';
 comment on column tinydev.job.track_changes   is 'what its events say of the rows that changed: none, counts, keys, rows';
+comment on column tinydev.job.wave            is 'whether it is refreshed in a wave: pg_cron runs tinydev.refresh_wave for all jobs of its owner, schedule and zone that are';

@@ -15,14 +15,14 @@ begin
     delete from tinydev_impl.job_state s where s.job_id = p_job_id;
     return;
   end if;
-  insert into tinydev_impl.job_state as s (job_id, owner, view, schedule, time_zone, overlap, missed, timeout_seconds, retries, active, after)
+  insert into tinydev_impl.job_state as s (job_id, owner, view, schedule, time_zone, overlap, missed, timeout_seconds, retries, active, after, in_wave, track_changes)
   values (p_job_id, p_owner, replace(v_arguments[1], '''''', ''''),
     case when v_arguments[2] is not null then v_arguments[2] || ' seconds' else coalesce(v_arguments[3], p_schedule) end,
     coalesce(v_arguments[4], tinydev_lib.cron_time_zone()), v_arguments[5], v_arguments[6], v_arguments[7]::integer, v_arguments[8]::integer, p_active,
-    coalesce(tinydev_lib.split_names(replace(v_arguments[9], '''''', '''')), '{}'))
+    coalesce(tinydev_lib.split_names(replace(v_arguments[9], '''''', '''')), '{}'), v_arguments[11] is not null, v_arguments[10])
   on conflict (job_id) do update
     set owner = excluded.owner, view = excluded.view, schedule = excluded.schedule, time_zone = excluded.time_zone, overlap = excluded.overlap, missed = excluded.missed,
-        timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, active = excluded.active, after = excluded.after,
+        timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, active = excluded.active, after = excluded.after, in_wave = excluded.in_wave, track_changes = excluded.track_changes,
         handled_to = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and (s.active and excluded.active or v_is_held) then s.handled_to else clock_timestamp() end,
         next_due_at = case when (s.schedule, s.time_zone, s.view) = (excluded.schedule, excluded.time_zone, excluded.view) and (s.active and excluded.active or v_is_held) then s.next_due_at end,
         extra_at = case when excluded.active or v_is_held then s.extra_at end, extra_cause = case when excluded.active or v_is_held then s.extra_cause end,

@@ -2,11 +2,13 @@
 create or replace procedure tinydev.refresh(
   view text, cause text default 'manual', every_seconds integer default null, schedule text default null, time_zone text default null,
   overlap text default null, missed text default null, timeout_seconds integer default null, retries integer default null, after text default null,
-  track_changes text default 'none'
+  track_changes text default 'none', wave boolean default false
 )
 language plpgsql
 as $$
 declare
+  v_is_wave    boolean := view is null and schedule is not null;  -- tinydev.refresh_wave
+  v_member     tinydev_lib.wave_member := row(view, timeout_seconds, track_changes, false)::tinydev_lib.wave_member;
   v_view       tinydev_lib.refreshable;
   v_run        record;
   v_name       text;
@@ -35,17 +37,31 @@ begin
     get stacked diagnostics v_message = message_text;
   end;
   v_can_commit := v_message operator(pg_catalog.<>) tinydev_lib.atomic_message();
-  if every_seconds is not null and not v_can_commit then
-    perform tinydev_lib.fault(422, 'transaction_open', 'a repeated refresh cannot run inside a transaction', 'call it on its own');
+  if (every_seconds is not null or v_is_wave) and not v_can_commit then
+    perform tinydev_lib.fault(422, 'transaction_open', 'a repeated refresh, or a wave, cannot run inside a transaction', 'call it on its own');
+  end if;
+  if v_is_wave then
+    perform tinydev_lib.plan_wave(schedule, time_zone);
+    commit;
   end if;
 
   loop
+    if v_is_wave then
+      v_member := tinydev_lib.next_in_wave(schedule, time_zone);
+      exit when v_member.view is null and not v_member.waits;
+      if v_member.view is null then
+        commit;
+        perform pg_catalog.pg_sleep(0.02);
+        continue;
+      end if;
+    end if;
     v_start := pg_catalog.clock_timestamp();
     v_view := null;
     v_name := null;
     v_failed := false;
+    v_code := null;
     begin
-      v_view := tinydev_lib.find_refreshable(view);
+      v_view := tinydev_lib.find_refreshable(v_member.view);
       v_name := v_view.full_name;
     exception when others then
       get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail, v_hint = pg_exception_hint;
@@ -53,12 +69,20 @@ begin
     end;
     -- A view that is gone from its own workspace is news; what is not the caller's, or no view, is not.
     if v_failed and v_state operator(pg_catalog.=) 'TD404' then
-      select pg_catalog.format('%I.%I', p.workspace, p.relation) into v_name from tinydev_lib.parse_name(view) p where p.workspace operator(pg_catalog.=) current_user and current_user operator(pg_catalog.=) session_user;
+      select pg_catalog.format('%I.%I', p.workspace, p.relation) into v_name from tinydev_lib.parse_name(v_member.view) p where p.workspace operator(pg_catalog.=) current_user and current_user operator(pg_catalog.=) session_user;
+    end if;
+    if v_is_wave and v_name is null then
+      commit;
+      continue;
     end if;
     exit when v_name is null;
 
-    insert into tinydev_lib.own_run as r (owner, view, view_id, cause, timeout_seconds) values (current_user, v_name, v_view.view_id, cause, timeout_seconds)
+    insert into tinydev_lib.own_run as r (owner, view, view_id, cause, timeout_seconds) values (current_user, v_name, v_view.view_id, case when v_is_wave then 'wave' else cause end, v_member.timeout_seconds)
     returning r.run_id, r.status, r.cause, r.told into v_run;
+    if v_is_wave and v_run.status operator(pg_catalog.<>) 'running' then
+      commit;
+      continue;
+    end if;
     exit when v_run.status operator(pg_catalog.<>) 'running';
     if v_can_commit then
       -- That it runs may be forgotten by a crash, which ends it.
@@ -106,10 +130,17 @@ begin
       if v_state operator(pg_catalog.=) '57014' then
         select o.code, coalesce(o.message, v_message) into v_code, v_message from tinydev_lib.why_cancelled(v_run.run_id) o;
       end if;
-      perform tinydev_lib.record_failure(view, v_view.view_id, pg_catalog.jsonb_build_object(
+      perform tinydev_lib.record_failure(v_member.view, v_view.view_id, pg_catalog.jsonb_build_object(
         'sqlstate', v_state, 'code', v_code, 'message', pg_catalog.left(v_message, 4000), 'detail', nullif(pg_catalog.left(v_detail, 4000), ''), 'cause', v_run.cause,
         'duration_ms', tinydev_lib.milliseconds_since(v_start)) operator(pg_catalog.||) v_run.told);
       commit;
+    end if;
+    if v_is_wave then
+      -- The log of events is flushed by who places them, and what a crash takes back is due again.
+      perform pg_catalog.set_config('synchronous_commit', 'off', true);
+      commit;
+      exit when v_failed and v_state operator(pg_catalog.=) '57014' and v_code is null;
+      continue;
     end if;
     exit when every_seconds is null or v_state = '57014';
 
@@ -127,7 +158,7 @@ begin
   end if;
 end $$;
 
-comment on procedure tinydev.refresh(text, text, integer, text, text, text, text, integer, integer, text, text) is
+comment on procedure tinydev.refresh(text, text, integer, text, text, text, text, integer, integer, text, text, boolean) is
 $$Refreshes a materialized view of yours and records view.refreshed in the same transaction, with rows, bytes, duration_ms and cause.
 CONCURRENTLY is used when the view is populated and has a unique index on plain columns, so that readers are not blocked; the event
 then also says how many rows were inserted and deleted. On error: records view.failed, commits, and raises the original error.

@@ -10,7 +10,11 @@ declare
   v_due     timestamptz[];
   v_covered timestamptz[];  -- of them, those at which the run before was under way
   v_missed  timestamptz[];
+  v_in_wave boolean := new.cause = 'wave';
 begin
+  if v_in_wave then
+    new.cause := 'schedule';
+  end if;
   new.actor := session_user;
   new.status := 'running';
   new.started_at := clock_timestamp();
@@ -47,7 +51,7 @@ begin
     perform tinydev_lib.fault(409, 'runs_too_many', 'this statement has begun 8 runs already, none of which has ended');
   end if;
 
-  if new.cause = 'schedule' then
+  if new.cause = 'schedule' and not v_in_wave then
     -- A job never overlaps itself, and pg_cron may not have noted the process yet. By the order of the numbers, not their values, which anybody's runs count up.
     select d.runid, d.jobid into new.cron_run_id, new.job_id
       from (select * from cron.job_run_details order by runid desc limit 1000) d join tinydev_impl.job_state s on s.job_id = d.jobid
@@ -58,11 +62,12 @@ begin
   -- A view may have several jobs that were made in psql.
   select * into v_state from tinydev_impl.job_state s where s.owner = new.owner and s.view = new.view
      and exists (select from cron.job j where j.jobid = s.job_id)
-   order by s.job_id is not distinct from new.job_id desc,
+   order by v_in_wave and s.wave_due_at is not null desc, s.job_id is not distinct from new.job_id desc,
             case when new.cause = 'schedule' then s.next_due_at is not distinct from v_minute else s.extra_cause is not distinct from new.cause end desc, s.active desc, s.job_id
    limit 1;
   new.job_id := v_state.job_id;
-  if new.cause = 'schedule' and new.cron_run_id is null and (v_state.job_id is null or current_setting('cron.log_run', true) is distinct from 'off') then
+  v_in_wave := v_in_wave and v_state.wave_due_at is not null;
+  if new.cause = 'schedule' and new.cron_run_id is null and not v_in_wave and (v_state.job_id is null or current_setting('cron.log_run', true) is distinct from 'off') then
     new.cause := 'manual';  -- the command of a job, called by hand
   end if;
   new.run_id := new.cron_run_id;
@@ -103,11 +108,14 @@ begin
   end if;
   if v_state.schedule ~ '^@re(boot|start)' or tinydev_impl.turn_seconds(v_state.schedule) is not null then
     null;  -- nothing that it could be late for
+  elsif v_in_wave and coalesce(v_state.next_due_at, v_state.wave_due_at) = v_state.wave_due_at then
+    new.due_at := v_state.wave_due_at;
   elsif v_state.next_due_at = v_minute then
     new.due_at := v_minute;
   else
     v_due := tinydev_impl.passed_times(v_state, clock_timestamp());
     if v_due = '{}' then
+      update tinydev_impl.job_state s set wave_due_at = null where s.job_id = v_state.job_id and s.wave_due_at is not null;
       new.status := 'idle';
       new.ended_at := new.started_at;
       return new;
@@ -130,8 +138,11 @@ begin
       new.message := 'the run before was still under way';
     end if;
   end if;
+  if v_in_wave then
+    new.wave := v_state.wave_id;
+  end if;
   update tinydev_impl.job_state s
-     set handled_to = coalesce(new.due_at, new.started_at), next_due_at = null, attempt = 0, extra_at = null, extra_cause = null, extra_count = 0,
+     set handled_to = coalesce(new.due_at, new.started_at), next_due_at = null, wave_due_at = null, attempt = 0, extra_at = null, extra_cause = null, extra_count = 0,
          last_status = case when new.status = 'skipped' then s.last_status else 'running' end, last_run_id = new.run_id
    where s.job_id = v_state.job_id;
   return new;

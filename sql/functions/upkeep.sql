@@ -32,6 +32,12 @@ begin
     exit when v_batch < 10000;
   end loop;
   perform tinydev_impl.track_jobs();
+  -- What runs waves that nothing is in any more.
+  delete from cron.job j
+   where j.jobid in (select o.jobid from cron.job o, tinydev_lib.wave_arguments(o.command) w
+                      where w.schedule is not null and o.database = current_database()
+                        and not exists (select from tinydev_impl.job_state s where s.owner = o.username and s.in_wave and s.schedule = w.schedule and s.time_zone = w.time_zone)
+                        for update of o skip locked);
   delete from tinydev_impl.upstream_mark m
    where m.mark_id in (select o.mark_id from tinydev_impl.upstream_mark o where not exists (select from tinydev_impl.job_state s where s.job_id = o.job_id) for update skip locked);
   -- A row that somebody holds is left for the next time.

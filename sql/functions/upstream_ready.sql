@@ -19,7 +19,8 @@ begin
          and not exists (
            select from tinydev_impl.job_state s join earlier e on e.subject = s.view
             where s.job_id <> p_state.job_id and s.active
-              and (exists (select from tinydev_impl.upstream_mark m where m.job_id = s.job_id and m.wave = v_wave)
+              and (s.wave_id = v_wave and s.wave_due_at is not null
+                   or exists (select from tinydev_impl.upstream_mark m where m.job_id = s.job_id and m.wave = v_wave)
                    or s.extra_cause = 'retry' and exists (select from tinydev_impl.run r where r.run_id = s.last_run_id and r.wave = v_wave)))
          and not exists (select from tinydev_impl.inbox i join earlier e on e.subject = i.subject where i.type in ('view.refreshed', 'view.failed', 'view.skipped'))
     into is_ready;

@@ -6,6 +6,7 @@ declare
   v_grace   interval := case when tinydev_impl.cron_busy() then '1 hour' else '2 minutes' end;  -- pg_cron makes up for minutes that it missed while it was busy
   v_began   timestamptz := clock_timestamp();
   v_state   tinydev_impl.job_state;
+  v_like    tinydev_impl.job_state;  -- the one before: many jobs have one schedule
   v_view    text;
   v_active  boolean;
   v_seconds integer;
@@ -34,6 +35,7 @@ begin
       end if;
       v_seconds := tinydev_impl.turn_seconds(v_state.schedule);
       if v_state.next_due_at is not null
+         and not (v_state.wave_due_at is not null and exists (select from tinydev_impl.run r where r.wave = v_state.wave_id and r.status = 'running'))
          and not (v_state.last_status = 'running' and exists (select from tinydev_impl.run r where r.run_id = v_state.last_run_id and r.status = 'running')) then
         if v_seconds is not null then
           -- Each of its turns would have been one, of which nobody wants to hear.
@@ -55,7 +57,9 @@ begin
       end if;
       v_state.next_due_at := coalesce(case
           when v_seconds is not null then greatest(v_state.handled_to, clock_timestamp()) + greatest(3 * v_seconds, 60) * interval '1 second'
+          when (v_state.schedule, v_state.time_zone, v_state.handled_to) = (v_like.schedule, v_like.time_zone, v_like.handled_to) then v_like.next_due_at
           else (select d from tinydev_lib.due_times(v_state.schedule, v_state.time_zone, 1, v_state.handled_to) d) end, 'infinity');
+      v_like := v_state;
       update tinydev_impl.job_state s
          set handled_to = v_state.handled_to, next_due_at = v_state.next_due_at, extra_at = v_state.extra_at, extra_cause = v_state.extra_cause, extra_count = v_state.extra_count
        where s.job_id = v_state.job_id;

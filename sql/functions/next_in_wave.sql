@@ -17,8 +17,8 @@ begin
     select s.* into v_state from tinydev_impl.job_state s
      where s.owner = session_user and s.in_wave and s.schedule = next_in_wave.schedule and s.time_zone = next_in_wave.time_zone and s.active and s.wave_due_at is not null and not s.wave_taken
        and exists (select from cron.job j where j.jobid = s.job_id and j.active)
-       and not exists (select from tinydev_impl.job_state u
-                        where u.owner = s.owner and u.view = any (s.wave_after) and u.wave_id = s.wave_id and (u.wave_due_at is not null or u.last_status = 'running'))
+       and not exists (select from unnest(s.wave_after) a(view) join tinydev_impl.job_state u on u.owner = s.owner and u.view = a.view
+                        where u.wave_id = s.wave_id and (u.wave_due_at is not null or u.last_status = 'running'))
      order by s.job_id limit 1
        for no key update skip locked;
     if not found then
@@ -26,8 +26,8 @@ begin
         select from tinydev_impl.job_state s join tinydev_impl.run r on r.wave = s.wave_id and r.status = 'running'
          where s.owner = session_user and s.in_wave and s.schedule = next_in_wave.schedule and s.time_zone = next_in_wave.time_zone and s.active and s.wave_due_at is not null and not s.wave_taken))::tinydev_lib.wave_member;
     end if;
-    select min(u.view) into v_failed from tinydev_impl.job_state u
-     where u.owner = v_state.owner and u.view = any (v_state.wave_after) and u.wave_id = v_state.wave_id and (u.last_status = 'failed' or u.wave_skipped);
+    select min(u.view) into v_failed from unnest(v_state.wave_after) a(view) join tinydev_impl.job_state u on u.owner = v_state.owner and u.view = a.view
+     where u.wave_id = v_state.wave_id and (u.last_status = 'failed' or u.wave_skipped);
     if v_failed is null then
       -- Once, whatever comes of it: nothing that cannot begin holds up the others.
       update tinydev_impl.job_state s set wave_taken = true where s.job_id = v_state.job_id;

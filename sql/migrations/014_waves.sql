@@ -13,6 +13,7 @@ alter table tinydev_impl.job_state add column wave_taken boolean not null defaul
 alter table tinydev_impl.job_state add column wave_after text[] not null default '{}';   -- views of the wave that it reads
 alter table tinydev_impl.job_state add column wave_skipped boolean not null default false;
 create index job_state_wave on tinydev_impl.job_state (owner, schedule, time_zone) where in_wave;
+create index job_state_turn on tinydev_impl.job_state (owner, schedule, time_zone, job_id) where in_wave and active and wave_due_at is not null and not wave_taken;
 
 -- The jobs of one owner, schedule and zone that one session after the other takes from, and for when they were planned last.
 create table tinydev_impl.wave (

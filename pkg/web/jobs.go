@@ -178,6 +178,7 @@ type schedulePage struct {
 	Timeout string // seconds; "" is none
 	Retries string
 	Track   string
+	Wave    bool
 	Job     *control.Job // what the view has now
 	Preview *control.SchedulePreview
 	SQL     []string
@@ -240,7 +241,7 @@ func (p *schedulePage) schedule() (string, error) {
 // options gives what the form says. Errors: invalid form_invalid.
 func (p *schedulePage) options() (control.JobOptions, error) {
 	schedule, err := p.schedule()
-	o := control.JobOptions{Schedule: &schedule, After: &p.After}
+	o := control.JobOptions{Schedule: &schedule, After: &p.After, Wave: &p.Wave}
 	if err != nil {
 		return o, err
 	}
@@ -304,6 +305,7 @@ func newSchedule(v *visit) error {
 			}
 			p.Zone, p.After = p.Job.TimeZone, strings.Join(p.Job.After, ", ")
 			p.Overlap, p.Missed, p.Track = p.Job.Overlap, p.Job.Missed, p.Job.TrackChanges
+			p.Wave = p.Job.Wave
 			if p.Job.TimeoutSeconds != nil {
 				p.Timeout = strconv.Itoa(*p.Job.TimeoutSeconds)
 			}
@@ -342,11 +344,11 @@ func (v *visit) planSchedule(p *schedulePage) {
 	p.Problem = v.explain(err, "")
 }
 
-// saveSchedule answers POST /schedule (view, preset, at, custom, zone, after, track, overlap, missed, timeout, retries, do=check|save).
+// saveSchedule answers POST /schedule (view, preset, at, custom, zone, after, track, wave, overlap, missed, timeout, retries, do=check|save).
 func saveSchedule(v *visit) error {
 	p := &schedulePage{View: v.FormValue("view"), Preset: v.FormValue("preset"), At: v.FormValue("at"), Custom: strings.TrimSpace(v.FormValue("custom")),
 		Zone: strings.TrimSpace(v.FormValue("zone")), Overlap: v.FormValue("overlap"), Missed: v.FormValue("missed"),
-		After: strings.TrimSpace(v.FormValue("after")), Track: v.FormValue("track"), Timeout: strings.TrimSpace(v.FormValue("timeout")), Retries: strings.TrimSpace(v.FormValue("retries"))}
+		After: strings.TrimSpace(v.FormValue("after")), Track: v.FormValue("track"), Wave: v.FormValue("wave") != "", Timeout: strings.TrimSpace(v.FormValue("timeout")), Retries: strings.TrimSpace(v.FormValue("retries"))}
 	var err error
 	if p.Job, err = v.jobOf(p.View); err != nil {
 		return err

@@ -5,6 +5,8 @@ as $$
 declare
   v_job tinydev.job := tinydev_lib.find_own_job(run_job.job_id);
 begin
+  -- tinydev_impl.start_run reads it, since a view may have several jobs.
+  perform pg_catalog.set_config('tinydev.job_id', v_job.job_id::text, false);
   call tinydev.refresh(v_job.view, cause => run_job.cause, timeout_seconds => v_job.timeout_seconds, track_changes => v_job.track_changes);
 end $$;
 

@@ -220,6 +220,17 @@ select jobid, nextval('cron.runid_seq'), username, database, command, 'failed', 
 		t.Fatal(err)
 	}
 
+	// One view is refreshed after another, and a third after that one, which then fails.
+	exec(t, conn, "create table d as select 1 as n")
+	for _, each := range [][3]string{{"x", "select 1 / n as n from d", "w"}, {"y", "select n from x", "x"}} {
+		jobOf(t, conn, each[0], each[1], fmt.Sprintf("after => '%s'", each[2]))
+		must[control.Change[control.Shared]](t)(ann.Share(ctx, each[0], "bob", "select", false))
+	}
+	for _, set := range []string{"n = 1", "n = 0"} {
+		exec(t, conn, "update d set "+set, "call tinydev.refresh('w')")
+		settle(t, db)
+	}
+
 	types := catalogue(t)
 	place()
 	place()

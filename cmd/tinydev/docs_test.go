@@ -68,7 +68,7 @@ func TestEventTypesGolden(t *testing.T) {
 		if err := json.Unmarshal(e.Data, &data); err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range data.lines("", e.Private) {
+		for _, line := range data.lines("", e.Private, e.Rows) {
 			fields += "| `" + name + "` " + line + "\n"
 		}
 	}
@@ -94,17 +94,20 @@ type dataSchema struct {
 	Properties  map[string]*dataSchema
 }
 
-// lines gives the rows of a table, without their first cell, one for each field, those of an array's objects too.
-func (s *dataSchema) lines(path string, private []string) []string {
+// lines gives the rows of a table, without their first cell, one for each field, those of objects and of an array's objects too.
+func (s *dataSchema) lines(path string, private, rows []string) []string {
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		field, note := s.Properties[name], ""
 		if slices.Contains(private, name) {
 			note = "*private*: "
+		} else if slices.Contains(rows, name) {
+			note = "*rows*: "
 		}
 		lines = append(lines, fmt.Sprintf("| `%s` | %s | %s |", path+name, field.words(), note+cell(field.Description)))
+		lines = append(lines, field.lines(path+name+".", nil, nil)...)
 		if field.Items != nil {
-			lines = append(lines, field.Items.lines(path+name+"[].", nil)...)
+			lines = append(lines, field.Items.lines(path+name+"[].", nil, nil)...)
 		}
 	}
 	return lines

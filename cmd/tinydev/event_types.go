@@ -18,8 +18,8 @@ func newEventTypes() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "types", Short: "List the types of events and their data",
 		Long: `Lists the types of events that there are, what they tell of, and the fields of their data; only the owner of the workspace and
-administrators see those with a star, and all of what is about a subscription, a delivery or something dropped. --json has the JSON
-Schema of the data of each, and an example. No server is needed: these are the types that this program knows.
+administrators see those with a star, and all of what is about a subscription, a delivery or something dropped; only the owner and who
+may select from the view those with two. --json has the JSON Schema of the data of each, and an example. No server is needed: these are the types that this program knows.
 
 Example:
   tinydev events types
@@ -46,6 +46,8 @@ func printEventTypes(w io.Writer, types []control.EventType) error {
 		for j, field := range fields {
 			if slices.Contains(t.Private, field) {
 				fields[j] += "*"
+			} else if slices.Contains(t.Rows, field) {
+				fields[j] += "**"
 			}
 		}
 		rows[i] = []string{strings.TrimPrefix(t.Type, "tinydev."), strings.Join(fields, " "), t.When}

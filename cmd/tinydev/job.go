@@ -19,7 +19,8 @@ import (
 func newJob() *cobra.Command {
 	return family("job", "Schedule the refresh of views",
 		`A job is a plain row of pg_cron's cron.job that refreshes one view; PostgreSQL runs it, also while no server does. A schedule is five
-cron fields (minute, hour, day of month, month, day of week; $ is the last day of the month) or an interval of 1 to 59 seconds.
+cron fields (minute, hour, day of month, month, day of week; $ is the last day of the month), an interval of 1 to 59 seconds, or a time to
+run once. H in the minute or hour field is a minute or hour at which few jobs are due.
 
 Example:
   tinydev job preview '0 9 * * 1-5'             # in words, and the next runs
@@ -38,6 +39,9 @@ func newJobCreate() *cobra.Command {
 With --after it is refreshed too when a table was loaded or another view refreshed, and the schedule may be left out. What comes of
 one such event is a wave: each view is refreshed once, after all that it comes after; where one fails, those after it are skipped.
 
+A time to run once, 'at 2026-12-05 14:30', makes a job beside the regular one, which goes by itself when its run has ended. H stands for a
+minute or hour at which few jobs are due, of all users, and H/15 for such an offset; the answer has the numbers that were chosen.
+
 The schedule is read on the clock of --time-zone: a time that the clock skips in spring runs at the shift, one that it shows twice in
 autumn runs the first time. Each run is recorded, also one that failed, was skipped or was missed: tinydev job runs JOB.
 
@@ -45,6 +49,8 @@ Example:
   tinydev job create bdays_today '0 0 * * *'    # at midnight
   tinydev job create bdays_today '0 9 * * 1-5' --time-zone Europe/Berlin --retries 3 --timeout-seconds 600
   tinydev job create bdays_today '5 seconds'
+  tinydev job create bdays_today 'H 3 * * *'    # in a free minute after three o'clock
+  tinydev job create bdays_today 'at 2026-12-05 14:30' --time-zone Europe/Berlin
   tinydev job create daily_prices --after prices
   tinydev job create bdays_today '5 seconds' --dry-run
 
@@ -318,10 +324,13 @@ Example:
 func newJobPreview() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
 		Use: "preview SCHEDULE", Short: "Tell what a schedule means and when it will run",
-		Long: `Tells a schedule in words, its next runs, and what pg_cron does with it that one might not expect. Nothing is stored.
+		Long: `Tells a schedule in words, its next runs, and what pg_cron does with it that one might not expect. Nothing is stored. For H it
+tells what would be chosen now.
 
 Example:
   tinydev job preview '0 3 $ * *'
+  tinydev job preview 'H/15 * * * *'
+  tinydev job preview 'at 2026-12-05 14:30' --time-zone Europe/Berlin
 
 Next: tinydev job create VIEW SCHEDULE`,
 		Args: takes(1),

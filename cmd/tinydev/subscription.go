@@ -62,7 +62,7 @@ func (f *subscriptionFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.command, "command", "", "program to run, by its name in the server's TINYDEV_COMMANDS")
 	flags.StringArrayVar(&f.types, "type", nil, "only this type, * for any characters; may be repeated")
 	flags.StringArrayVar(&f.subjects, "subject", nil, "only about this, such as prices or 'ann.*'; may be repeated")
-	flags.StringVar(&f.condition, "condition", "", "what has to be true of the event's data, such as '$.rows > 0'")
+	flags.StringVar(&f.condition, "condition", "", "what has to be true of the event's data, such as '$.rows > 0'; or always, 'not empty', changed")
 	flags.StringVar(&f.attach, "attach", "", "table or view whose rows go along")
 	flags.IntVar(&f.attachRows, "attach-rows", 0, "how many of them at most, up to 1000; default 100")
 	flags.StringVar(&f.rearm, "rearm", "", "each event; once: of trouble the first and the recovery; a time such as 30m: again after that; default each")
@@ -210,7 +210,8 @@ func newSubscriptionCreate() *cobra.Command {
 	cmd := viewCommand(&cobra.Command{
 		Use: "create NAME", Short: "Have events sent to a URL, to e-mail addresses or to a program",
 		Long: `Makes a subscription, which begins with the next event. It is sent what you may see when it is sent; without --type and --subject that
-is everything. --attach puts the first rows of a table or view into data.attached of each event, read as you at that time.
+is everything. --condition takes an SQL/JSON path, or one of the words always, 'not empty' (it left rows) and changed (it changed something, or
+that is not known). --attach puts the first rows of a table or view into data.attached of each event, read as you at that time.
 
 A webhook gets CloudEvents, signed as Standard Webhooks say, with a secret that is printed this once. --test first sends a sample,
 subscription.tested, and makes nothing unless it arrives.
@@ -218,7 +219,7 @@ subscription.tested, and makes nothing unless it arrives.
 Example:
   tinydev subscription create hook --webhook https://example.org/hook --type 'view.*' --subject 'ann.*' --test
   tinydev subscription create prices --webhook https://example.org/prices --type view.refreshed --subject prices \
-      --condition '$.changed == true' --attach prices --attach-rows 20
+      --condition changed --attach prices --attach-rows 20
   tinydev subscription create trouble --email ann@example.org --email bob@example.org --type '*.failed' --rearm once
   tinydev subscription create weekly --email ann@example.org --type table.loaded --digest 7d --mail-subject '{{.Count}} files were loaded'
   tinydev subscription create mirror --command mirror --type table.loaded --timeout 2m --retry 5s,30s,2m

@@ -47,7 +47,7 @@ func newTriggerCreate() *cobra.Command {
 		Use: "create NAME", Short: "Have a channel notified of events",
 		Long: `Has a channel notified of each event that fits, from the next one on, and prints the statement that listens to it. Events count that
 you may see when they happen; without --view those of your workspace. --condition is an SQL/JSON path over the event's data that
-compares single values.
+compares single values, or one of the words always, 'not empty' (it left rows) and changed (it changed something, or that is not known).
 
 Example:
   tinydev trigger create all
@@ -72,7 +72,7 @@ Next: in psql, listen ann_prices`,
 	flags := cmd.Flags()
 	flags.StringVar(&t.View, "view", "", "table or view that the events are about; default all of your workspace")
 	flags.StringArrayVar(&t.Types, "type", nil, "only this type, * for any characters; may be repeated")
-	flags.StringVar(&t.Condition, "condition", "", "what has to be true of the event's data, such as '$.rows > 0'")
+	flags.StringVar(&t.Condition, "condition", "", "what has to be true of the event's data, such as '$.rows > 0'; or always, 'not empty', changed")
 	flags.StringVar(&t.Channel, "channel", "", "what is notified; default your name, _ and the trigger's")
 	return cmd
 }

@@ -48,17 +48,21 @@ func measureRefresh(ctx context.Context, s *stage, o options) (section, error) {
 	return out, nil
 }
 
-type refreshTimes struct{ ours, bare, oursAll, bareAll sample }
-
-func compareRefresh(ctx context.Context, s *stage, rows int, concurrently bool, runs int) (r refreshTimes, err error) {
-	table, view := fmt.Sprintf("refresh_%d", rows), fmt.Sprintf("refresh_%d_view", rows)
-	setUp := fmt.Sprintf(`
+// refreshSetUp is SQL that makes a table with so many rows, and a view of all of it.
+func refreshSetUp(table, view string, rows int) string {
+	return fmt.Sprintf(`
 drop materialized view if exists %[2]s; drop table if exists %[1]s;
 create table %[1]s (id bigint primary key, name text, amount numeric, born date, change_count integer not null default 0);
 insert into %[1]s select n, 'Person ' || n, n / 100.0, date '1950-01-01' + n %% 20000 from generate_series(1, %[3]d) n;
 analyze %[1]s;
 select tinydev.create_view('%[2]s', 'select id, name, amount, born, change_count from %[1]s')`, table, view, rows)
-	if err := s.exec(ctx, user, setUp); err != nil {
+}
+
+type refreshTimes struct{ ours, bare, oursAll, bareAll sample }
+
+func compareRefresh(ctx context.Context, s *stage, rows int, concurrently bool, runs int) (r refreshTimes, err error) {
+	table, view := fmt.Sprintf("refresh_%d", rows), fmt.Sprintf("refresh_%d_view", rows)
+	if err := s.exec(ctx, user, refreshSetUp(table, view, rows)); err != nil {
 		return r, err
 	}
 	bare := "refresh materialized view " + view

@@ -74,7 +74,7 @@ type runPage struct {
 }
 
 type previewScheduleInput struct {
-	Schedule string    `query:"schedule" required:"true" example:"0 9 * * 1-5"`
+	Schedule string    `query:"schedule" required:"true" doc:"five cron fields, an interval, or a time to run once (at 2026-12-05 14:30); H and H/15 are told as what would be chosen now" example:"0 9 * * 1-5"`
 	TimeZone string    `query:"time_zone" doc:"zone in which the schedule is read; default pg_cron's"`
 	Count    int       `query:"count" default:"5" minimum:"1" maximum:"1000" doc:"how many runs"`
 	After    time.Time `query:"after" doc:"runs after this time; default now"`
@@ -82,7 +82,7 @@ type previewScheduleInput struct {
 
 func (s *Service) jobRoutes() {
 	change(s, http.StatusCreated, operation("POST", "/v1/jobs", "schedule", "jobs",
-		"Have pg_cron refresh a view; a view that has a job gets the new schedule", 401, 403, 404, 422),
+		"Have pg_cron refresh a view; a view that has a job gets the new schedule, and one that runs once beside it", 401, 403, 404, 422),
 		func(ctx context.Context, user *control.User, in *scheduleInput) (control.Change[control.Job], error) {
 			return user.Schedule(ctx, in.Body.View, in.Body.JobOptions, in.DryRun)
 		})
@@ -95,7 +95,7 @@ func (s *Service) jobRoutes() {
 		func(ctx context.Context, user *control.User, in *JobParam) (control.Job, error) {
 			return user.DescribeJob(ctx, in.JobID)
 		})
-	change(s, http.StatusOK, operation("PATCH", "/v1/jobs/{id}", "alter-job", "jobs", "Pause, resume or reschedule a job", 401, 403, 404, 422),
+	change(s, http.StatusOK, operation("PATCH", "/v1/jobs/{id}", "alter-job", "jobs", "Pause, resume or reschedule a job", 401, 403, 404, 409, 422),
 		func(ctx context.Context, user *control.User, in *alterJobInput) (control.Change[control.Job], error) {
 			return user.AlterJob(ctx, in.JobID, in.Body.JobOptions, in.Body.Active, in.DryRun)
 		})

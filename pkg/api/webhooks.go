@@ -75,6 +75,9 @@ func (s *Service) describeWebhooks() error {
 		if len(t.Private) > 0 {
 			words = "Only the owner of the workspace and administrators get of data: " + strings.Join(t.Private, ", ") + "."
 		}
+		if len(t.Rows) > 0 {
+			words += "Only the owner of the workspace and who may select from the subject get of data: " + strings.Join(t.Rows, ", ") + "."
+		}
 		doc.Webhooks[t.Type] = &huma.PathItem{Post: &huma.Operation{
 			OperationID: "receive-" + strings.NewReplacer(".", "-", "_", "-").Replace(strings.TrimPrefix(t.Type, "tinydev.")),
 			Method:      http.MethodPost, Tags: []string{"events"}, Summary: t.When, Description: words, Security: []map[string][]string{{}},

@@ -12,6 +12,7 @@ type EventType struct {
 	When    string          `json:"when" doc:"what happened, in a sentence"`
 	SeenBy  string          `json:"seen_by" enum:"readers,owner" doc:"who sees it: all who may read its subject, or only the owner of the workspace and administrators"`
 	Private []string        `json:"private" doc:"fields of data that only the owner of the workspace and administrators see"`
+	Rows    []string        `json:"rows,omitempty" doc:"fields of data that hold rows of the subject: only the owner of the workspace and who may select from it see them, which administrators need not"`
 	Data    json.RawMessage `json:"data" doc:"JSON Schema (draft 2020-12) of the event's data"`
 	Example json.RawMessage `json:"example" doc:"data of such an event, as the owner sees it"`
 }

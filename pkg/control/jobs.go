@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +16,7 @@ type Job struct {
 	Name           *string     `json:"name" doc:"cron.job.jobname; workspace.name of the view for a job that tinydev made"`
 	View           *string     `json:"view" doc:"what it refreshes, as workspace.name; null for a job that tinydev did not make"`
 	Owner          string      `json:"owner" doc:"role that it runs as"`
-	Schedule       *string     `json:"schedule" doc:"five cron fields, or an interval such as 5 seconds; null for a job that only runs after others"`
+	Schedule       *string     `json:"schedule" doc:"five cron fields, an interval such as 5 seconds, or a time to run once such as at 2026-12-05 14:30; null for a job that only runs after others"`
 	After          []string    `json:"after" doc:"tables and views after which it runs too: when one was loaded or refreshed"`
 	TimeZone       string      `json:"time_zone" doc:"zone in which the schedule is read"`
 	Words          *string     `json:"words" doc:"the schedule in plain English"`
@@ -30,7 +31,12 @@ type Job struct {
 	Wave           bool        `json:"wave,omitempty" doc:"whether it is refreshed in a wave: one session after the other for all jobs of its owner, schedule and zone that are"`
 	LastRun        *LastRun    `json:"last_run" doc:"null when it has not run"`
 	NextRuns       []time.Time `json:"next_runs" doc:"the next five runs; empty while paused"`
-	Warnings       []string    `json:"warnings,omitempty" doc:"what pg_cron does with this schedule that one might not expect"`
+	Warnings       []string    `json:"warnings,omitempty" doc:"what pg_cron does with this schedule that one might not expect; in answers to a change also a minute that is crowded"`
+}
+
+// RunsOnce tells whether it is a job beside the view's regular one, which runs once and then goes.
+func (j Job) RunsOnce() bool {
+	return j.IsManaged && j.Schedule != nil && strings.HasPrefix(*j.Schedule, "at ")
 }
 
 // LastRun is how a job went last.
@@ -45,7 +51,7 @@ type LastRun struct {
 
 // JobOptions is how a job runs; nil is the default for a new job, and what it has for one that is there.
 type JobOptions struct {
-	Schedule       *string `json:"schedule,omitempty" doc:"five cron fields, or an interval such as 5 seconds (1 to 59)" example:"0 9 * * 1-5"`
+	Schedule       *string `json:"schedule,omitempty" doc:"five cron fields, an interval such as 5 seconds (1 to 59), or a time to run once such as at 2026-12-05 14:30, for which a job is made beside the view's regular one; H and H/15 in the minute or hour field stand for a minute or hour at which few jobs are due" example:"0 9 * * 1-5"`
 	TimeZone       *string `json:"time_zone,omitempty" doc:"zone on whose clock the schedule is read, such as Europe/Berlin; default pg_cron's"`
 	After          *string `json:"after,omitempty" doc:"names of tables and views, separated by commas: it runs too when one was loaded or refreshed, and the schedule may be left out; * is what the view reads now, an empty text nothing" example:"prices, bob.rates"`
 	Overlap        *string `json:"overlap,omitempty" enum:"skip,queue_one,queue" doc:"times that pass while a run is under way are left out (skip, the default), made up for by one run, or by one each"`
@@ -56,8 +62,8 @@ type JobOptions struct {
 	Wave           *bool   `json:"wave,omitempty" doc:"whether all jobs of the same owner, schedule and zone that say so are refreshed by one job of pg_cron, in a session or a few: several times as fast for many small views"`
 }
 
-// Schedule has pg_cron refresh a view; of a view that has a job it changes that, under the same job_id, and resumes it.
-// Errors: not_found view_not_found; forbidden not_owner; invalid schedule_invalid, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid,
+// Schedule has pg_cron refresh a view; of a view that has a job it changes that, under the same job_id, and resumes it. A time to run once makes a job beside it.
+// Errors: not_found view_not_found; forbidden not_owner; invalid schedule_invalid, schedule_past, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid,
 // retries_invalid, too_many_repeating, after_invalid, after_cycle, track_changes_invalid, wave_invalid; not_found relation_not_found and forbidden not_readable of After.
 func (u *User) Schedule(ctx context.Context, view string, o JobOptions, dryRun bool) (Change[Job], error) {
 	return change[Job](ctx, u, "", "select tinydev.schedule($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -65,7 +71,7 @@ func (u *User) Schedule(ctx context.Context, view string, o JobOptions, dryRun b
 }
 
 // AlterJob changes a job; active pauses (false) and resumes it. What is nil stays. Errors: not_found job_not_found; forbidden not_owner;
-// invalid job_unmanaged and those of Schedule.
+// invalid job_unmanaged; conflict schedule_taken; those of Schedule.
 func (u *User) AlterJob(ctx context.Context, jobID int64, o JobOptions, active *bool, dryRun bool) (Change[Job], error) {
 	return change[Job](ctx, u, "", "select tinydev.alter_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 		jobID, o.Schedule, o.TimeZone, active, o.After, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, o.TrackChanges, o.Wave, dryRun)
@@ -131,9 +137,16 @@ func (u *User) DescribeJob(ctx context.Context, jobID int64) (Job, error) {
 	return decode[Job](ctx, u, "select tinydev.describe_job($1)", jobID)
 }
 
-// JobOf gives the job of a view, by its full name. Errors: not_found job_not_found.
+// JobOf gives the regular job of a view, by its full name. Errors: not_found job_not_found.
 func (u *User) JobOf(ctx context.Context, view string) (Job, error) {
-	return decode[Job](ctx, u, "select tinydev.describe_job((select j.job_id from tinydev.job j where j.view = $1 order by j.job_id limit 1))", view)
+	return decode[Job](ctx, u, "select tinydev.describe_job((select j.job_id from tinydev.job j where j.view = $1 and not tinydev_lib.is_once(j.command) order by j.job_id limit 1))", view)
+}
+
+// OnceJobs lists the jobs that refresh a view once, at a time, beside its regular one, by the view's full name.
+func (u *User) OnceJobs(ctx context.Context, view string) ([]Job, error) {
+	return decode[[]Job](ctx, u, `
+select coalesce(pg_catalog.jsonb_agg(tinydev.describe_job(j.job_id) order by tinydev_lib.once_at(j.schedule, j.time_zone), j.job_id), '[]')
+  from tinydev.job j where j.view = $1 and tinydev_lib.is_once(j.command)`, view)
 }
 
 // Jobs lists the jobs that the user may see, by job_id from the one after after; limit is 1..1000.
@@ -210,11 +223,11 @@ func (u *User) runs(ctx context.Context, find, column string, key any, before in
 
 // SchedulePreview tells what a schedule means.
 type SchedulePreview struct {
-	Schedule string      `json:"schedule"`
+	Schedule string      `json:"schedule" doc:"with numbers for H"`
 	Words    string      `json:"words" doc:"in plain English"`
 	TimeZone string      `json:"time_zone"`
 	Runs     []time.Time `json:"runs"`
-	Warnings []string    `json:"warnings" doc:"what pg_cron does with it that one might not expect"`
+	Warnings []string    `json:"warnings" doc:"what pg_cron does with it that one might not expect; that its time has passed; that its minute is crowded"`
 }
 
 // PreviewSchedule gives the next count (1..1000) runs of a schedule after a time (nil for now).

@@ -64,7 +64,7 @@ type NewSubscription struct {
 type SubscriptionChange struct {
 	Types             *[]string       `json:"types,omitempty" doc:"with * for any characters; an empty list is all"`
 	Subjects          *[]string       `json:"subjects,omitempty" doc:"workspace.name, with * for any characters; an empty list is all"`
-	Condition         *string         `json:"condition,omitempty" doc:"SQL/JSON path predicate over the event's data; empty is none" example:"$.rows > 0"`
+	Condition         *string         `json:"condition,omitempty" doc:"SQL/JSON path predicate over the event's data, or one of the words always, not empty and changed; empty is none" example:"$.rows > 0"`
 	Attach            *string         `json:"attach,omitempty" doc:"table or view whose rows go along; empty is none"`
 	AttachRows        *int            `json:"attach_rows,omitempty" doc:"how many of them at most"`
 	Options           json.RawMessage `json:"options,omitempty" doc:"for e-mail: {\"subject\":\"…\",\"body\":\"…\",\"chart\":\"bar\"}"`

@@ -14,7 +14,7 @@ type NewTrigger struct {
 	Name      string   `json:"name" doc:"1 to 63 of a-z, 0-9 and _, beginning with a letter" minLength:"1" maxLength:"63"`
 	View      string   `json:"view,omitempty" doc:"table or view that you may read; default all of your workspace" maxLength:"300"`
 	Types     []string `json:"types,omitempty" doc:"types of events, such as view.refreshed or view.*; default all" maxItems:"20" nullable:"false"`
-	Condition string   `json:"condition,omitempty" doc:"SQL/JSON path predicate over the event's data that compares single values, such as $.rows > 0" maxLength:"2000"`
+	Condition string   `json:"condition,omitempty" doc:"SQL/JSON path predicate over the event's data that compares single values, such as $.rows > 0, or one of the words always, not empty and changed" maxLength:"2000"`
 	Channel   string   `json:"channel,omitempty" doc:"what is notified; default your name, _ and the trigger's" maxLength:"63"`
 }
 

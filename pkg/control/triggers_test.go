@@ -357,7 +357,7 @@ func TestConditionsRaiseNothing(t *testing.T) {
 	_, db := open(t)
 	super := db.Superuser()
 	conditions := []string{
-		"$.rows > 0", "$.a.b.c == null", "$.a[0].b >= 1 && $.b < 2 || $.c <= 3", `$.a == "x"`, `$.a starts with "x"`, `"a" starts with "a"`, "$.a != $.b", "1 == 1", "$.a", "$", "true", "$.a == -1.5e3", "strict $.a == 1", "lax $.a == 1",
+		"$.rows > 0", "$.a.b.c == null", "$.a[0].b >= 1 && $.b < 2 || $.c <= 3", `$.a == "x"`, `$.a starts with "x"`, `"a" starts with "a"`, "$.a != $.b", "1 == 1", "$.a", "$", "true", "$.a == -1.5e3", "strict $.a == 1", "lax $.a == 1", "changed", "not empty",
 		`$."$x" == "\u2028 \\ ' \""`, `$."a b"."@" > $."c"`, "(($.a == 1) && ($.b == 2)) || ($.c == 3)", "$[0] == 1", "$.a[99999999999999999999] == 1", "$.a == 1" + strings.Repeat(" && $.a == 1", 25),
 	}
 	data := []string{

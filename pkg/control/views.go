@@ -30,17 +30,21 @@ func (u *User) DropView(ctx context.Context, name string, dryRun bool) (Change[D
 
 // Refreshed tells of one refresh.
 type Refreshed struct {
-	View         string `json:"view,omitempty"`
-	RunID        int64  `json:"run_id"`
-	JobID        *int64 `json:"job_id" doc:"null for a view without a job"`
-	Rows         int64  `json:"rows" doc:"rows in the view afterwards"`
-	Bytes        int64  `json:"bytes" doc:"size of the view afterwards, without its indexes"`
-	DurationMS   int64  `json:"duration_ms"`
-	Cause        string `json:"cause" enum:"manual,schedule,upstream,retry,missed"`
-	Concurrently bool   `json:"concurrently" doc:"whether readers were left unblocked"`
-	Inserted     *int64 `json:"inserted" doc:"rows inserted; null where not known"`
-	Deleted      *int64 `json:"deleted" doc:"rows deleted; null where not known"`
-	Changed      *bool  `json:"changed" doc:"whether anything changed; null where not known"`
+	View           string `json:"view,omitempty"`
+	RunID          int64  `json:"run_id"`
+	JobID          *int64 `json:"job_id" doc:"null for a view without a job"`
+	Rows           int64  `json:"rows" doc:"rows in the view afterwards"`
+	Bytes          int64  `json:"bytes" doc:"size of the view afterwards, without its indexes"`
+	DurationMS     int64  `json:"duration_ms"`
+	Cause          string `json:"cause" enum:"manual,schedule,upstream,retry,missed"`
+	Concurrently   bool   `json:"concurrently" doc:"whether readers were left unblocked"`
+	ReadersBlocked bool   `json:"readers_blocked" doc:"whether who reads it had to wait: it held something, and has no unique index"`
+	Inserted       *int64 `json:"inserted" doc:"rows inserted; null where not known"`
+	Deleted        *int64 `json:"deleted" doc:"rows deleted; null where not known"`
+	Changed        *bool  `json:"changed" doc:"whether anything changed; null where not known"`
+	Added          *int64 `json:"added,omitempty" doc:"rows whose key is new; of jobs that track changes, where known"`
+	Removed        *int64 `json:"removed,omitempty" doc:"rows whose key is gone; of jobs that track changes, where known"`
+	Updated        *int64 `json:"updated,omitempty" doc:"rows whose key stayed and whose values did not; of jobs that track changes, where known"`
 }
 
 // Refresh refreshes a materialized view now. A failure is recorded as view.failed and returned.

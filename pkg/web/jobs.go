@@ -262,6 +262,10 @@ func (p *schedulePage) options() (control.JobOptions, error) {
 		}
 		*each.to = &n
 	}
+	// What the view's job runs after stays when it was left as it was, also beside a job that runs once.
+	if p.Job != nil && p.After == strings.Join(p.Job.After, ", ") {
+		o.After = nil
+	}
 	return o, nil
 }
 

@@ -89,8 +89,8 @@ const (
 
 // conditionExamples are offered where a condition is typed.
 var conditionExamples = []pick{
-	{Value: "$.rows > 0", Title: "it left rows in the view"},
-	{Value: "$.changed == true", Title: "it changed something"},
+	{Value: "not empty", Title: "it left rows in the view"},
+	{Value: "changed", Title: "it changed something, or that is not known"},
 	{Value: "$.duration_ms > 60000", Title: "it took more than a minute"},
 	{Value: `$.sqlstate starts with "22"`, Title: "it failed by bad data"},
 }

@@ -19,6 +19,7 @@ type viewPage struct {
 	Rows       grid
 	Problem    *problem // why there are no rows to show, or what a refresh ran into
 	Job        *control.Job
+	Once       []control.Job // those that run once, beside it
 	Runs       []control.Run
 	RefreshSQL []string
 	IndexSQL   string // what would let a refresh leave readers alone; "" when it does
@@ -62,6 +63,9 @@ func (v *visit) showView(status int, name string, failed error) error {
 		return err
 	}
 	if p.Job, err = v.jobOf(view.Name); err != nil {
+		return err
+	}
+	if p.Once, err = v.user.OnceJobs(v.ctx(), view.Name); err != nil {
 		return err
 	}
 	if p.Runs, err = v.user.ViewRuns(v.ctx(), view.Name, 0, 10); err != nil {

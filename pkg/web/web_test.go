@@ -57,6 +57,18 @@ func TestForms(t *testing.T) {
 	s.follow(s.post("/job/active", id), "The job runs again.")
 	s.get("/jobs", "at 07:05 from Monday to Friday", "active")
 
+	once := url.Values{"view": {`"Ann".oldest`}, "preset": {"custom"}, "custom": {"at 2099-12-05 14:30"}, "do": {"check"}}
+	s.want(s.post("/schedule", once), http.StatusOK, "preview a time", "Refreshed once, on 2099-12-05 at 14:30", "cron.schedule_in_database")
+	once.Set("do", "save")
+	if page := s.follow(s.post("/schedule", once), "The schedule is saved", "at 2099-12-05 14:30", "It has not run yet."); strings.Contains(page, "Reschedule") {
+		t.Error("the page of a job that runs once leads to the schedule of the view")
+	}
+	s.get("/view?name=oldest", "at 07:05 from Monday to Friday", "once, on 2099-12-05 at 14:30")
+	s.get("/schedule?view=oldest", `value="weekdays" checked`, `<code>H 3 * * *</code>`)
+	once.Set("custom", "H 3 * * *")
+	once.Set("do", "check")
+	s.want(s.post("/schedule", once), http.StatusOK, "preview a free minute", "H is chosen when the view is scheduled")
+
 	name := url.Values{"name": {`"Ann".oldest`}}
 	s.follow(s.post("/view/refresh", name), "Refreshed: 1 row.")
 	s.get("/view/replace?name=oldest", "min(", "Give the view this query")

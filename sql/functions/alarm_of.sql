@@ -9,10 +9,10 @@ as $$
     when p_subscription.types is not null and not p_event.type like any (tinydev_lib.globs(p_subscription.types))
          and p_event.type not in (select tinydev_lib.recovery_of(t) from unnest(tinydev_lib.trouble_types()) t where t like any (tinydev_lib.globs(p_subscription.types))) then null
     when tinydev_lib.recovery_of(p_event.type) is not null
-      then case when tinydev_impl.condition_holds(p_subscription.condition, tinydev_impl.visible_data(p_subscription.role_name, p_event.workspace, p_event.data)) then true end
+      then case when tinydev_impl.condition_holds(p_subscription.condition, tinydev_impl.visible_data(p_subscription.role_name, p_event.workspace, p_event.subject_id, p_event.data)) then true end
     when exists (select from unnest(tinydev_lib.trouble_types()) t
                   where tinydev_lib.recovery_of(t) = p_event.type and (p_subscription.types is null or t like any (tinydev_lib.globs(p_subscription.types)))) then false
-    else tinydev_impl.condition_holds(p_subscription.condition, tinydev_impl.visible_data(p_subscription.role_name, p_event.workspace, p_event.data))
+    else tinydev_impl.condition_holds(p_subscription.condition, tinydev_impl.visible_data(p_subscription.role_name, p_event.workspace, p_event.subject_id, p_event.data))
   end
 $$;
 

@@ -13,8 +13,8 @@ begin
   else
     v_job := new;
   end if;
-  -- The system's own jobs and those of other databases are not ours to tell of; what the system pauses, enforce_limits tells.
-  if v_job.database <> current_database() or v_job.username = 'tinydev_server' or (session_user = 'tinydev_server' and tg_op = 'UPDATE')
+  -- The system's own jobs and those of other databases are not ours to tell of; what the system pauses and removes, enforce_limits and end_jobs tell.
+  if v_job.database <> current_database() or v_job.username = 'tinydev_server' or (session_user = 'tinydev_server' and tg_op in ('UPDATE', 'DELETE'))
      or not (tinydev_impl.is_user(session_user) or tinydev_impl.is_user(v_job.username::name)) then
     return null;
   end if;

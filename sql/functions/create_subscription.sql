@@ -50,7 +50,7 @@ $$Has events that you may see sent to a target, from now on, at least once, in o
 one that comes twice known.
   kind, target         webhook: an https URL; email: addresses separated by commas; command: a name from the server's configuration
   types, subjects      * stands for any characters; null is all: array['view.*'], array['ann.*']; a name alone is in your workspace
-  condition            SQL/JSON path predicate over the event's data: '$.rows > 0'
+  condition            SQL/JSON path predicate over the event's data: '$.rows > 0', or a word: always, not empty, changed
   attach, attach_rows  a table or view whose first rows go along in data.attached, read as you
   rearm                each event; once: the first trouble until the recovery, and that; every: again, once in each rearm_seconds of the clock
   digest_seconds       e-mail: one message for all that came within this time

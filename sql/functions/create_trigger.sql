@@ -26,7 +26,8 @@ $$Has NOTIFY sent to a channel for each event that fits, from the next one on th
 psql and any other program. The payload is the event's position alone: read on with tinydev.read_events. Anybody may listen to a channel, or notify it.
   view       table or view that you may read, by name, also when it is dropped and made anew; null is all of your workspace
   types      * stands for any characters; null is all: array['view.*']
-  condition  SQL/JSON path predicate over the event's data that compares single values: '$.rows > 0 && $.changed == true'
+  condition  SQL/JSON path predicate over the event's data that compares single values: '$.rows > 0 && $.changed == true'; or
+             one of the words always, not empty (it left rows) and changed (it changed something, or that is not known)
   channel    default your name, _ and the trigger's; LISTEN folds to small letters what is not in double quotes
 Only what you may see when an event is placed notifies, and the condition sees of its data what you would.
 Answers {"owner":"ann","name":"prices","view":"ann.prices","types":["tinydev.view.refreshed"],"condition":null,"channel":"ann_prices",

@@ -12,6 +12,9 @@ declare
   v_times   integer[];  -- minutes of the day in pg_cron's zone
   v_zone    text := tinydev_lib.check_time_zone(cron_schedule.time_zone);
 begin
+  if v_parsed ->> 'kind' = 'once' then
+    return to_char((select d from tinydev_lib.due_times(cron_schedule.schedule, v_zone, 1, '-infinity') d) at time zone v_cron, 'FMMI FMHH24 FMDD FMMM "*"');
+  end if;
   if v_parsed ->> 'kind' <> 'cron' or (v_parsed ->> 'never')::boolean or upper(v_zone) = upper(v_cron)
      or not exists (select from generate_series(now() - interval '1 day', now() + interval '5 years', interval '6 hours') t where t at time zone v_zone <> t at time zone v_cron) then
     return v_parsed ->> 'schedule';
@@ -48,4 +51,5 @@ end $$;
 
 comment on function tinydev_lib.cron_schedule(text, text) is
 $$The schedule for pg_cron of a job whose own is read in a time zone: all times of day, in pg_cron's zone, at which it may be due, and maybe some more.
+Of a time to run once its minute, hour, day and month, which come each year; tinydev.refresh goes by the year too.
 Errors: TD422 schedule_invalid, time_zone_unknown.$$;

@@ -16,7 +16,7 @@ begin
                       else date_trunc('minute', now()) + interval '1 minute' - make_interval(secs => v_seconds) end;
     end if;
     begin
-      v_preview := tinydev.preview_schedule(v_job.schedule, v_job.time_zone, 5, v_after);
+      v_preview := tinydev_lib.describe_schedule(v_job.schedule, v_job.time_zone, 5, v_after);
     exception when others then
       -- A command that was written in psql may say anything, and lists of jobs are to go on.
       v_preview := jsonb_build_object('warnings', jsonb_build_array('it is never due: ' || sqlerrm));
@@ -30,7 +30,11 @@ begin
       'started_at', v_job.last_started_at, 'ended_at', v_job.last_ended_at, 'failures', v_job.failures, 'retry_at', v_job.retry_at) end,
     'warnings', coalesce(v_preview -> 'warnings', '[]') || coalesce((
       select jsonb_agg(format('it runs after %s, which is not there', u.name) order by u.n) from unnest(v_job.after) with ordinality u(name, n)
-       where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = (parse_ident(u.name))[1] and c.relname = (parse_ident(u.name))[2])), '[]'),
+       where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = (parse_ident(u.name))[1] and c.relname = (parse_ident(u.name))[2])), '[]') || coalesce((
+      select jsonb_build_array(m.problem || case v_job.track_changes when 'none' then '' else ', and what changed in it is not known' end || ': ' || m.statement)
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace, lateral tinydev_lib.missing_index(c.oid) m
+       where v_job.is_managed and v_job.owner = current_user and n.nspname = (parse_ident(v_job.view))[1] and c.relname = (parse_ident(v_job.view))[2] and c.relkind = 'm' and c.relispopulated
+         and m.problem is not null), '[]'),
     'next_runs', case when v_job.active then coalesce(v_preview -> 'runs', '[]') else '[]' end);
 end $$;
 

@@ -39,22 +39,9 @@ as $$
       ) x on x.name ~ '^[a-zA-Z_][a-zA-Z0-9_]*$' and c.body ~ replace(x.pattern, '%s', lower(x.name))
      order by c.view_id, c.function_id, x.schema, x.name
   )
-  select v.owner, 'unique_index', 'warn', v.name,
-         format('%s%s, so each refresh locks it, and its readers wait', v.name, case
-           when exists (select from pg_index i where i.indrelid = v.id and i.indisunique and not i.indisvalid) then ' has a unique index that was not finished'
-           when exists (select from pg_index i where i.indrelid = v.id and i.indisunique) then ' has a unique index, but not a plain one: with an expression, a condition, or deferrable'
-           else ' has no unique index' end),
-         -- The column that has as many values as rows, by the statistics; else all that can be compared.
-         coalesce((select format('create unique index on %s (%I);', v.name, a.attname)
-                     from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-                     join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = a.attname and s.n_distinct = -1
-                    where a.attrelid = v.id and a.attnum > 0 and not a.attisdropped order by a.attnum limit 1),
-                  (select format('create unique index on %s (%s);  -- the columns that tell its rows apart', v.name, string_agg(quote_ident(a.attname), ', ' order by a.attnum))
-                     from (select a.* from pg_attribute a join pg_type t on t.oid = a.atttypid
-                            where a.attrelid = v.id and a.attnum > 0 and not a.attisdropped and t.typname not in ('json', 'xml', 'point', 'line', 'lseg', 'box', 'path', 'polygon', 'circle')
-                            order by a.attnum limit 32) a)), false
-    from view v
-   where not exists (select from pg_index i where i.indrelid = v.id and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null)
+  select v.owner, 'unique_index', 'warn', v.name, m.problem, m.statement, false
+    from view v, lateral tinydev_lib.missing_index(v.id) m
+   where m.problem is not null
   union all
   select v.owner, 'search_path', 'warn', v.name,
          format(case when current_setting('server_version_num')::integer >= 170000

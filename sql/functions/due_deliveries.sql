@@ -24,7 +24,7 @@ begin
     )
     select d.position, d.lane, d.type, d.subject, case when d.round = v_round then d.attempt_count else 0 end,
            case when tinydev_impl.may_see_event(v_role, e.workspace, e.subject_id)
-                then tinydev_lib.cloud_event_text(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at, tinydev_impl.visible_data(v_role, e.workspace, e.data), v_source) end
+                then tinydev_lib.cloud_event_text(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at, tinydev_impl.visible_data(v_role, e.workspace, e.subject_id, e.data), v_source) end
       from due u
       cross join lateral (select * from tinydev_impl.delivery o
                            where o.subscription_id = p_subscription_id and o.lane = u.lane and o.state in ('pending', 'failing')

@@ -26,6 +26,7 @@ declare
   v_last_day   boolean;
   v_either_day boolean;
   v_start      timestamp;
+  v_at         timestamp := v_parsed ->> 'at';
   v_end        date;
   v_date       date;
   v_hour       integer;
@@ -45,8 +46,19 @@ begin
       where v_after + n * make_interval(secs => (v_parsed ->> 'seconds')::integer) <= until;
     return;
   end if;
-  if v_parsed ->> 'kind' <> 'cron' or (v_parsed ->> 'never')::boolean then
+  if v_parsed ->> 'kind' not in ('cron', 'once') or (v_parsed ->> 'never')::boolean then
     return;
+  end if;
+
+  v_start := v_after at time zone v_zone;
+  v_date := v_start::date;
+  v_end := v_date + 41 * 366;  -- 40 years is the longest wait there is: for 29 February on one weekday, across 2100
+  if v_at is not null then
+    v_date := greatest(v_date, v_at::date);
+    v_end := v_at::date + 1;
+    v_left := 1;
+    v_parsed := v_parsed || jsonb_build_object('minutes', array[extract(minute from v_at)], 'hours', array[extract(hour from v_at)], 'days', array[extract(day from v_at)],
+      'months', array[extract(month from v_at)], 'weekdays', array[extract(dow from v_at)], 'last_day', false, 'either_day', false);
   end if;
 
   v_minutes := array(select jsonb_array_elements_text(v_parsed -> 'minutes')::integer);
@@ -56,10 +68,6 @@ begin
   v_weekdays := array(select jsonb_array_elements_text(v_parsed -> 'weekdays')::integer);
   v_last_day := (v_parsed ->> 'last_day')::boolean;
   v_either_day := (v_parsed ->> 'either_day')::boolean;
-
-  v_start := v_after at time zone v_zone;
-  v_date := v_start::date;
-  v_end := v_date + 41 * 366;  -- 40 years is the longest wait there is: for 29 February on one weekday, across 2100
 
   while v_date < v_end loop
     exit when v_date - 2 > until;

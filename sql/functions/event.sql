@@ -11,11 +11,14 @@ end $$;
 -- table instead, which holds because the view's owner does not bypass it, and error texts by what the view computes.
 create or replace view tinydev.event as
 select e.position, e.event_id, e.type, e.subject, e.subject_id, e.workspace, e.actor, e.occurred_at,
-       tinydev_impl.visible_data(current_user, e.workspace, e.data) as data
+       tinydev_impl.visible_data(current_user, e.workspace, e.subject_id, e.data) as data
   from tinydev_impl.event e;
 
+-- The view used it before.
+drop function if exists tinydev_impl.visible_data(name, name, jsonb);
+
 alter view tinydev.event owner to tinydev_reader;
-grant execute on function tinydev_impl.visible_data(name, name, jsonb), tinydev_impl.may_see_event(name, name, oid) to tinydev_user;
+grant execute on function tinydev_impl.visible_data(name, name, oid, jsonb), tinydev_impl.may_see_event(name, name, oid) to tinydev_user;
 grant select on tinydev.event to tinydev_user;
 
 comment on view tinydev.event is

@@ -10,4 +10,4 @@ end $$;
 
 comment on function tinydev.explain_schedule(text) is
 $$Says a schedule in plain English: "every 15 minutes", "at 09:00 from Monday to Friday", "at 03:00 on the last day of each
-month", or "never". Two schedules that pg_cron runs at the same times read the same. Raises schedule_invalid (422).$$;
+month", "once, on 2026-12-05 at 14:30", or "never". Two schedules that pg_cron runs at the same times read the same. Raises schedule_invalid (422).$$;

@@ -1,11 +1,11 @@
 do $$
 begin
   if pg_catalog.to_regtype('tinydev_lib.refreshable') is null then
-    create type tinydev_lib.refreshable as (view_id oid, full_name text, is_concurrent boolean, reads_others boolean);
+    create type tinydev_lib.refreshable as (view_id oid, full_name text, is_concurrent boolean, reads_others boolean, is_populated boolean);
   end if;
 end $$;
 
-comment on type tinydev_lib.refreshable is 'A materialized view that the caller may refresh, whether CONCURRENTLY, and whether its query may use what is another owner''s.';
+comment on type tinydev_lib.refreshable is 'A materialized view that the caller may refresh, whether CONCURRENTLY, whether its query may use what is another owner''s, and whether it holds something yet.';
 
 create or replace function tinydev_lib.find_refreshable(view text) returns tinydev_lib.refreshable
 language plpgsql stable
@@ -32,8 +32,9 @@ begin
                                    or exists (select from pg_depend t where t.classid = 1259 and t.objid = d.refobjid and t.refclassid = 1247)
                     when 1255 then not exists (select from pg_proc f where f.oid = d.refobjid and f.proowner = c.relowner and f.prokind in ('f', 'w'))
                     else d.refclassid in (1247, 2617)
-                  end)
-    into v_found.view_id, v_found.full_name, v_found.is_concurrent, v_found.reads_others
+                  end),
+         c.relispopulated
+    into v_found.view_id, v_found.full_name, v_found.is_concurrent, v_found.reads_others, v_found.is_populated
     from tinydev_lib.parse_name(find_refreshable.view) p
     join pg_namespace n on n.nspname = p.workspace
     join pg_class c on c.relnamespace = n.oid and c.relname = p.relation and c.relkind = 'm'

@@ -27,6 +27,6 @@ end $$;
 comment on function tinydev.next_runs(text, text, integer, timestamptz) is
 $$The next count (1 to 1000) times at which the schedule is due, strictly after the given time, in ascending order.
 The five fields are read on the clock of the time zone. A time that the clock skips is due once, at the shift; a time that it
-shows twice is due once, the first time. Intervals count from the given time. Fewer rows come when fewer are due
+shows twice is due once, the first time. Intervals count from the given time; a time to run once (at 2026-12-05 14:30) is due once. Fewer rows come when fewer are due
 within the next 41 years, and none for a schedule that never runs or runs at the scheduler's start only.
 Raises schedule_invalid, time_zone_unknown, count_invalid, after_invalid (422).$$;

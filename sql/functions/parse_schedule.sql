@@ -17,6 +17,7 @@ declare
   v_token      text;
   v_number     integer;
   v_field      jsonb;
+  v_at         timestamp;
   v_values     integer[];
   v_minutes    integer[];
   v_hours      integer[];
@@ -31,7 +32,7 @@ declare
 begin
   if coalesce(v_text, '') = '' then
     perform tinydev_lib.fault(422, 'schedule_invalid', 'the schedule is empty',
-      'write five fields such as 0 9 * * 1-5, or an interval such as 30 seconds');
+      'write five fields such as 0 9 * * 1-5, an interval such as 30 seconds, or a time such as at 2026-12-05 14:30');
   end if;
 
   v_version := tinydev_lib.cron_release(cron_version);
@@ -40,6 +41,20 @@ begin
       'write it like 1.6 or 1.4-1');
   elsif v_version = array[0, 0] then
     v_version := array[1, 6];  -- without pg_cron the newest grammar counts
+  end if;
+
+  if v_text ~* E'^at([ \t]|$)' then
+    v_match := regexp_match(v_text, E'^at[ \t]+([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ \t]+|[ \t]*T)([01]?[0-9]|2[0-3]):([0-9]{2})(?::00)?$', 'i');
+    begin
+      v_at := make_timestamp(v_match[1]::integer, v_match[2]::integer, v_match[3]::integer, v_match[4]::integer, v_match[5]::integer, 0);
+    exception when others then
+      null;  -- such as 30 February
+    end;
+    if v_at is null then
+      perform tinydev_lib.fault(422, 'schedule_invalid', format('"%s" is not a time at which to run once', left(v_text, 60)),
+        'write at 2026-12-05 14:30: a whole minute, on the clock of the time zone, which is an option of its own', jsonb_build_object('value', left(v_text, 60)));
+    end if;
+    return jsonb_build_object('kind', 'once', 'schedule', to_char(v_at, '"at "YYYY-MM-DD HH24:MI'), 'at', to_char(v_at, 'YYYY-MM-DD HH24:MI'), 'never', false, 'warnings', v_warnings);
   end if;
 
   if v_text ~* 's$|d$' then
@@ -216,7 +231,8 @@ end $$;
 comment on function tinydev_lib.parse_schedule(text, text) is
 $$Reads a schedule exactly as pg_cron of the given version does (the installed one when null, the newest when there is none):
 {"kind":"cron","minutes":[0],"hours":[9],"days":[1..31],"months":[1..12],"weekdays":[0..6, Sunday is 0],"last_day":false,
-"either_day":false,"never":false,"schedule":…,"warnings":[]}, {"kind":"interval","seconds":5,…} or {"kind":"reboot",…}.
+"either_day":false,"never":false,"schedule":…,"warnings":[]}, {"kind":"interval","seconds":5,…} or {"kind":"reboot",…}; and besides, what pg_cron
+refuses, a time to run once: {"kind":"once","at":"2026-12-05 14:30","schedule":"at 2026-12-05 14:30",…}.
 either_day: a day matches when its day of the month or its weekday does, else both must. never: pg_cron accepts it and
 never runs it. schedule is the text to give to pg_cron, without surrounding spaces. warnings are sentences for people.
 Raises schedule_invalid (422) for what pg_cron refuses; fields say which field. Stricter than pg_cron in one thing: a number

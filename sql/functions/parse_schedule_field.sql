@@ -59,7 +59,8 @@ begin
                            case when v_match[5] ~ '^0*[0-9]{1,9}$' then v_match[5]::integer end);
       elsif v_match[6] is not null then
         v_problem := 'a step needs a range or *';
-        v_hint := format('write %1$s-%2$s/%3$s, or */%3$s', v_match[3], high, coalesce(nullif(v_match[7], ''), '5'));
+        v_hint := case when v_item like 'H%' then 'H/15, an offset that is free, is for tinydev.schedule and preview_schedule, in the first two of five fields'
+                       else format('write %1$s-%2$s/%3$s, or */%3$s', v_match[3], high, coalesce(nullif(v_match[7], ''), '5')) end;
         exit;
       end if;
     end if;
@@ -74,7 +75,8 @@ begin
       v_problem := format('allowed are %s to %s%s', low, high,
         case when names is null then '' else format(' and %s to %s', names[1], names[cardinality(names)]) end);
       v_hint := case when name = 'day of the month' and upper(v_item) = 'L' and version >= array[1, 6]
-                     then '$ is the last day of the month: 0 3 $ * *' end;
+                     then '$ is the last day of the month: 0 3 $ * *'
+                     when v_item like 'H%' then 'H, a minute or hour that is free, is for tinydev.schedule and preview_schedule: H or H/15 in the first two of five fields' end;
       exit;
     end if;
 

@@ -10,35 +10,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_parsed jsonb := tinydev_lib.parse_schedule(schedule);
-  v_zone   text := tinydev_lib.check_time_zone(coalesce(time_zone, 'UTC'));
-  v_runs   timestamptz[] := array(select r from tinydev.next_runs(schedule, v_zone, count, after) r order by r);
-  v_moved  text[] := '{}';
+  v_zone     text := tinydev_lib.check_time_zone(coalesce(time_zone, 'UTC'));
+  v_schedule text := tinydev_lib.spread_schedule(schedule, v_zone, '');
+  v_preview  jsonb := tinydev_lib.describe_schedule(v_schedule, v_zone, count, after);
+  v_warnings text[] := '{}';
 begin
-  if v_parsed ->> 'kind' = 'cron' then
-    v_moved := array(
-      select format('the clock in %s skips a time of this schedule on %s, so it runs at %s that day',
-                    v_zone, to_char(l, 'YYYY-MM-DD'), to_char(l, 'HH24:MI'))
-      from unnest(v_runs) r, lateral (select r at time zone v_zone) as x(l)
-      where not (v_parsed -> 'minutes' @> to_jsonb(extract(minute from l)::integer)
-                 and v_parsed -> 'hours' @> to_jsonb(extract(hour from l)::integer))
-      order by r
-      limit 3);
+  if v_schedule <> schedule then
+    v_warnings := array['H is chosen when the view is scheduled, so it may be other times than these'];
   end if;
-
-  return jsonb_build_object(
-    'schedule', v_parsed ->> 'schedule',
-    'words', tinydev_lib.schedule_words(v_parsed),
-    'time_zone', v_zone,
-    'runs', array(
-      select to_char(u, case when date_trunc('second', u) = u then 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
-                             else 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' end)
-      from unnest(v_runs) r, lateral (select r at time zone 'UTC') as x(u)
-      order by r),
-    'warnings', (v_parsed -> 'warnings') || to_jsonb(v_moved));
+  if tinydev_lib.once_at(v_preview ->> 'schedule', v_zone) <= clock_timestamp() then
+    v_warnings := array[format('%s in %s has passed: it would never run', substr(v_preview ->> 'schedule', 4), v_zone)];
+  end if;
+  return v_preview || jsonb_build_object('warnings', (v_preview -> 'warnings') || to_jsonb(v_warnings)
+    || tinydev_lib.crowd_warnings(v_preview ->> 'schedule', v_zone, (array(select r::timestamptz from jsonb_array_elements_text(v_preview -> 'runs') r))[:5]));
 end $$;
 
 comment on function tinydev.preview_schedule(text, text, integer, timestamptz) is
 $$What a person wants to see before saving a schedule: {"schedule":"0 0 * * *","words":"at 00:00 every day","time_zone":"UTC",
 "runs":["2027-01-01T00:00:00Z"],"warnings":[]}. runs are those of next_runs, as RFC 3339 in UTC; warnings are sentences for
-people. Raises what next_runs raises.$$;
+people. H and H/15 in the minute or hour field are told as the numbers that tinydev.schedule would choose now, if the view has none yet. Raises what next_runs raises.$$;

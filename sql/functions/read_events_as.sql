@@ -13,7 +13,7 @@ begin
   return query
     select e.position, e.type, e.subject,
            tinydev_lib.cloud_event_text(e.position, e.type, e.subject, e.workspace, e.actor, e.occurred_at,
-             tinydev_impl.visible_data(p_role, e.workspace, e.data), v_source)
+             tinydev_impl.visible_data(p_role, e.workspace, e.subject_id, e.data), v_source)
       from tinydev_impl.event e
      where e.position > p_after and e.position <= p_after + 100000 and tinydev_impl.may_see_event(p_role, e.workspace, e.subject_id)
      order by e.position

@@ -20,6 +20,7 @@ declare
   v_rows       bigint;
   v_inserted   bigint;
   v_deleted    bigint;
+  v_changes    jsonb;
   v_data       jsonb;
   v_failed     boolean;
   v_state      text;
@@ -29,6 +30,9 @@ declare
 begin
   if cause not in ('manual', 'schedule', 'upstream', 'retry', 'missed') or cause is null then
     perform tinydev_lib.fault(422, 'cause_invalid', pg_catalog.format('%L is not a cause', cause), 'manual, schedule, upstream, retry or missed');
+  end if;
+  if track_changes operator(pg_catalog.<>) all (array['none', 'counts', 'keys', 'rows']) or track_changes is null then
+    perform tinydev_lib.fault(422, 'track_changes_invalid', pg_catalog.format('%L is not a way to track changes', track_changes), 'none, counts, keys or rows');
   end if;
   -- Both answers are errors; inside a transaction of the caller's the words differ.
   begin
@@ -97,7 +101,12 @@ begin
         end if;
         v_inserted := -pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
         v_deleted := -pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
-        execute pg_catalog.format('refresh materialized view %s%s', case when v_view.is_concurrent then 'concurrently ' end, v_view.full_name);
+        v_changes := case when v_member.track_changes operator(pg_catalog.=) 'none' then '{}' else '{"added": null, "removed": null, "updated": null}' end;
+        if v_view.is_concurrent and v_member.track_changes operator(pg_catalog.<>) 'none' then
+          v_changes := v_changes operator(pg_catalog.||) tinydev_lib.refresh_tracked(v_view.view_id, v_view.full_name, v_member.track_changes);
+        else
+          execute pg_catalog.format('refresh materialized view %s%s', case when v_view.is_concurrent then 'concurrently ' end, v_view.full_name);
+        end if;
         v_inserted := v_inserted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_inserted(v_view.view_id);
         v_deleted := v_deleted operator(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(v_view.view_id);
         -- REFRESH reports no row count before PostgreSQL 18, but a plain one counts all rows as inserted. None are counted by
@@ -106,15 +115,15 @@ begin
         if v_view.is_concurrent or v_rows operator(pg_catalog.=) 0 then
           execute pg_catalog.format('select pg_catalog.count(*) from %s', v_view.full_name) into v_rows;
         end if;
-        if not v_view.is_concurrent then
+        if not v_view.is_concurrent or pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'off' then
           v_inserted := null;
           v_deleted := null;
         end if;
         v_data := pg_catalog.jsonb_build_object(
           'rows', v_rows, 'bytes', pg_catalog.pg_relation_size(v_view.view_id), 'duration_ms', tinydev_lib.milliseconds_since(v_start), 'cause', v_run.cause,
-          'concurrently', v_view.is_concurrent, 'inserted', v_inserted, 'deleted', v_deleted,
+          'concurrently', v_view.is_concurrent, 'readers_blocked', v_view.is_populated and not v_view.is_concurrent, 'inserted', v_inserted, 'deleted', v_deleted,
           'changed', (v_inserted operator(pg_catalog.+) v_deleted) operator(pg_catalog.>) 0)
-          operator(pg_catalog.||) v_run.told;
+          operator(pg_catalog.||) v_changes operator(pg_catalog.||) v_run.told;
         perform tinydev.record_event('view.refreshed', v_view.view_id, v_view.full_name, v_data);
         -- For the caller in this session: a procedure that returned it could not be called from DO.
         perform pg_catalog.set_config('tinydev.last_refresh', v_data::text, false);
@@ -163,8 +172,11 @@ $$Refreshes a materialized view of yours and records view.refreshed in the same 
 CONCURRENTLY is used when the view is populated and has a unique index on plain columns, so that readers are not blocked; the event
 then also says how many rows were inserted and deleted. On error: records view.failed, commits, and raises the original error.
 Inside a transaction of yours it cannot commit, so a failure is raised but leaves no event.
+track_changes: counts has the event tell how many rows were added, removed and updated, by the key of the unique index; keys tells their keys too, and rows
+the rows before and after, up to 100 of each and 64 KiB in all, which only the owner and who may select from the view see. Null where not known: without a
+unique index, at the first refresh, and when another refresh came in between.
 timeout_seconds ends it when it takes longer, as long as a server runs. The other arguments are those of jobs, see tinydev.schedule: schedule and time_zone tell whether a run
 that pg_cron starts has anything to do; every_seconds repeats it until the minute is over, for a pg_cron older than 1.5, and a failed turn is recorded and raised at the end.
 Afterwards current_setting('tinydev.last_refresh') holds the event's data.
 Example: call tinydev.refresh('bdays_today');
-Errors: TD404 view_not_found; TD403 not_owner, foreign_code; TD422 not_a_view, transaction_open; whatever the view's query raises.$$;
+Errors: TD404 view_not_found; TD403 not_owner, foreign_code; TD422 not_a_view, transaction_open, track_changes_invalid; whatever the view's query raises.$$;

@@ -29,6 +29,9 @@ begin
   if parsed ->> 'kind' = 'interval' then
     return case when parsed ->> 'seconds' = '1' then 'every second' else format('every %s seconds', parsed ->> 'seconds') end;
   end if;
+  if parsed ->> 'kind' = 'once' then
+    return format('once, on %s at %s', left(parsed ->> 'at', 10), right(parsed ->> 'at', 5));
+  end if;
   if (parsed ->> 'never')::boolean then
     return 'never';
   end if;

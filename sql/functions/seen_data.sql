@@ -5,7 +5,7 @@ as $$
 begin
   -- What asks for the rights of a role that is gone raises an error, and here that would stop the log.
   return case when to_regrole(quote_ident(p_role)) is null then null
-              when tinydev_impl.may_see_event(p_role, p_workspace, p_subject_id) then tinydev_impl.visible_data(p_role, p_workspace, p_data) end;
+              when tinydev_impl.may_see_event(p_role, p_workspace, p_subject_id) then tinydev_impl.visible_data(p_role, p_workspace, p_subject_id, p_data) end;
 end $$;
 
 comment on function tinydev_impl.seen_data(name, name, oid, jsonb) is

@@ -25,7 +25,7 @@ begin
     v_types := v_types || array(select tinydev_lib.recovery_of(t) from unnest(tinydev_lib.trouble_types()) t where t like any (v_types));
   end if;
   for v_event in
-    select e.position, e.type, e.subject, e.occurred_at, tinydev_impl.visible_data(v_subscription.role_name, e.workspace, e.data) as data
+    select e.position, e.type, e.subject, e.occurred_at, tinydev_impl.visible_data(v_subscription.role_name, e.workspace, e.subject_id, e.data) as data
       from tinydev_impl.event e
      where e.position = any (p_positions)
        and not exists (select from tinydev_impl.delivery d where d.subscription_id = p_subscription_id and d.position = e.position and d.round = v_subscription.round)

@@ -57,11 +57,16 @@ begin
       from (select * from cron.job_run_details order by runid desc limit 1000) d join tinydev_impl.job_state s on s.job_id = d.jobid
      where s.owner = new.owner and s.view = new.view and d.end_time is null and (d.job_pid is null or d.job_pid = new.pid)
        and not exists (select from tinydev_impl.run r where r.run_id = d.runid and r.pid <> new.pid)
-     order by d.runid desc limit 1;
+     order by d.command = current_query() desc, d.runid desc limit 1;
+  elsif not v_in_wave then
+    -- Of this run, and none that the session begins later.
+    new.job_id := (regexp_match(current_setting('tinydev.job_id', true), '^[0-9]{1,18}$'))[1];
+    perform set_config('tinydev.job_id', '', false);
   end if;
-  -- A view may have several jobs that were made in psql.
+  -- A view may have jobs that run once beside its regular one, and several that were made in psql.
   select * into v_state from tinydev_impl.job_state s where s.owner = new.owner and s.view = new.view
      and exists (select from cron.job j where j.jobid = s.job_id)
+     and (new.cause = 'schedule' or s.schedule not like 'at %' or s.job_id = new.job_id)
    order by v_in_wave and s.wave_due_at is not null desc, s.job_id is not distinct from new.job_id desc,
             case when new.cause = 'schedule' then s.next_due_at is not distinct from v_minute else s.extra_cause is not distinct from new.cause end desc, s.active desc, s.job_id
    limit 1;

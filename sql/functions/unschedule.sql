@@ -27,7 +27,7 @@ declare
   v_job_id    bigint;
 begin
   select p.workspace, p.relation into v_workspace, v_relation from tinydev_lib.parse_name(unschedule.view) p;
-  select j.job_id into v_job_id from tinydev.job j where j.view = format('%I.%I', v_workspace, v_relation);
+  select j.job_id into v_job_id from tinydev.job j where j.view = format('%I.%I', v_workspace, v_relation) and not tinydev_lib.is_once(j.command) order by j.job_id limit 1;
   if not found then
     perform tinydev_lib.fault(404, 'job_not_found', format('%I.%I has no job', v_workspace, v_relation), 'select * from tinydev.job lists those you may see');
   end if;
@@ -35,5 +35,5 @@ begin
 end $$;
 
 comment on function tinydev.unschedule(text, boolean) is
-$$Removes the job of a view of yours from cron.job. Example: select tinydev.unschedule('bdays_today');
+$$Removes the regular job of a view of yours from cron.job; jobs that run once stay, and are removed by their job_id. Example: select tinydev.unschedule('bdays_today');
 Errors: as tinydev.unschedule(bigint, boolean).$$;

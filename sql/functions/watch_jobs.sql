@@ -72,10 +72,11 @@ begin
       return p_max;
     end if;
   end loop;
+  perform tinydev_impl.end_jobs();
   return v_count;
 end $$;
 
 comment on function tinydev_impl.watch_jobs(integer) is
 $$Computes when jobs are due next, and writes view.missed for those that were due more than two minutes ago (an hour while pg_cron has as many runs under way as it may) and did not run, whatever the reason: PostgreSQL was down, the machine
 slept, the clock jumped, pg_cron stood still. What each job's missed says is then asked for, see tinydev_impl.claim_runs. Looks at p_max jobs, for up to 3 s, and answers how many
-needed a look, p_max when there may be more; a job that is locked is left for the next time, one whose schedule is none until it runs or is changed. The server calls it every 5 s, the system's job each minute.$$;
+needed a look, p_max when there may be more; jobs that run once and are over are removed; a job that is locked is left for the next time, one whose schedule is none until it runs or is changed. The server calls it every 5 s, the system's job each minute.$$;

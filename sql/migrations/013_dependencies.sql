@@ -21,7 +21,16 @@ create table tinydev_impl.upstream_mark (
 );
 create index upstream_mark_job on tinydev_impl.upstream_mark (job_id);
 create index job_state_after on tinydev_impl.job_state (job_id) where after <> '{}';
+create index job_state_once on tinydev_impl.job_state (job_id) where schedule like 'at %';
 create index run_wave on tinydev_impl.run (wave, view) where wave is not null;
+
+-- The functions make it where it is not there yet.
+do $$
+begin
+  if pg_catalog.to_regtype('tinydev_lib.refreshable') is not null then
+    alter type tinydev_lib.refreshable add attribute is_populated boolean;
+  end if;
+end $$;
 
 reset role;
 

@@ -239,7 +239,7 @@ func TestOnceEnds(t *testing.T) {
 			watch(2)
 
 			// The day comes: its time is put to the minute that has begun, or to a while ago, as if it had been said the day before.
-			exec(t, super, fmt.Sprintf(`alter table cron.job disable trigger t50_tinydev_track`),
+			exec(t, super, `alter table cron.job disable trigger t50_tinydev_track`,
 				fmt.Sprintf(`update cron.job set command = replace(command, '%s', to_char((now() - interval '%s') at time zone 'Asia/Kolkata', '"at "YYYY-MM-DD HH24:MI')) where jobid = %d`, at, map[bool]string{true: "10 min", false: "0"}[c.missed], job),
 				`alter table cron.job enable trigger t50_tinydev_track`,
 				fmt.Sprintf("update tinydev_impl.job_state s set schedule = (select j.schedule from tinydev.job j where j.job_id = s.job_id), handled_to = now() - interval '1 day', next_due_at = null where job_id = %d", job))

@@ -144,7 +144,7 @@ func TestAfterIsRefused(t *testing.T) {
 	jobOf(t, ann, "b", "select n from a", "after => 'a'")
 	jobOf(t, ann, "c", "select n from b", "'0 0 * * *', after => 'b'")
 	for after, want := range map[string]string{
-		"a": "after_cycle", "t, c": "after_cycle", "plain": "after_invalid", "nothing": "relation_not_found", `"` + pgtest.Bob + `".secret`: "not_readable", "a.b.c": "name_invalid", "*": "after_invalid",
+		"a": "dependency_cycle", "t, c": "dependency_cycle", "plain": "dependency_invalid", "nothing": "relation_not_found", `"` + pgtest.Bob + `".secret`: "not_readable", "a.b.c": "name_invalid", "*": "dependency_invalid",
 	} {
 		_, err := ann.Exec(t.Context(), "select tinydev.schedule('a', after => $1)", after)
 		if got := refusal(err); got != want {

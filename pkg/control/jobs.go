@@ -64,7 +64,7 @@ type JobOptions struct {
 
 // Schedule has pg_cron refresh a view; of a view that has a job it changes that, under the same job_id, and resumes it. A time to run once makes a job beside it.
 // Errors: not_found view_not_found; forbidden not_owner; invalid schedule_invalid, schedule_past, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid,
-// retries_invalid, too_many_repeating, after_invalid, after_cycle, track_changes_invalid, wave_invalid; not_found relation_not_found and forbidden not_readable of After.
+// retries_invalid, too_many_repeating, dependency_invalid, dependency_cycle, track_changes_invalid, wave_invalid; not_found relation_not_found and forbidden not_readable of After.
 func (u *User) Schedule(ctx context.Context, view string, o JobOptions, dryRun bool) (Change[Job], error) {
 	return change[Job](ctx, u, "", "select tinydev.schedule($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 		view, o.Schedule, o.TimeZone, o.After, o.Overlap, o.Missed, o.TimeoutSeconds, o.Retries, o.TrackChanges, o.Wave, dryRun)

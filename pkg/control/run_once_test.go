@@ -127,7 +127,7 @@ func TestRunOnce(t *testing.T) {
 		{other["job_id"], "schedule => '" + at("12-06 14:30") + "'", "TD409 schedule_taken"},
 		{other["job_id"], "schedule => '0 9 * * *'", "TD409 schedule_taken"},
 		{other["job_id"], "schedule => 'at 2020-01-01 00:00'", "TD422 schedule_past"},
-		{other["job_id"], "after => 'v'", "TD422 after_invalid"},
+		{other["job_id"], "after => 'v'", "TD422 dependency_invalid"},
 		{regular["job_id"], "schedule => '" + at("12-08 14:30") + "'", "TD422 schedule_invalid"},
 	} {
 		if _, err := alter(c.job, c.options); err == nil || code(err)+" "+faultCode(err) != c.code {

@@ -18,7 +18,7 @@ begin
         from unnest((select r.relations from tinydev_lib.reads(check_after.view_id) r)) u(id) join pg_class c on c.oid = u.id join pg_namespace n on n.oid = c.relnamespace
        where has_table_privilege(c.oid, 'select') order by 1);
     if v_after = '{}' then
-      perform tinydev_lib.fault(422, 'after_invalid', format('%s reads no table or view that is known', check_after.view), 'name what it is to be refreshed after', '{"field": "after"}');
+      perform tinydev_lib.fault(422, 'dependency_invalid', format('%s reads no table or view that is known', check_after.view), 'name what it is to be refreshed after', '{"field": "after"}');
     end if;
   else
     foreach v_name in array tinydev_lib.split_names(check_after.after) loop
@@ -28,7 +28,7 @@ begin
       end if;
       select c.relkind into v_relkind from pg_class c where c.oid = v_found.relation_id;
       if v_relkind = 'v' then
-        perform tinydev_lib.fault(422, 'after_invalid', format('%s is a plain view, which nothing loads or refreshes', v_found.full_name), 'name what it reads', '{"field": "after"}');
+        perform tinydev_lib.fault(422, 'dependency_invalid', format('%s is a plain view, which nothing loads or refreshes', v_found.full_name), 'name what it reads', '{"field": "after"}');
       end if;
       if v_found.full_name <> all (v_after) then
         v_after := v_after || v_found.full_name;
@@ -36,11 +36,11 @@ begin
     end loop;
   end if;
   if cardinality(v_after) > 100 then
-    perform tinydev_lib.fault(422, 'after_invalid', format('%s relations are too many; a job can run after 100', cardinality(v_after)), fields => '{"field": "after"}');
+    perform tinydev_lib.fault(422, 'dependency_invalid', format('%s relations are too many; a job can run after 100', cardinality(v_after)), fields => '{"field": "after"}');
   end if;
   v_later := tinydev_lib.comes_after(check_after.view, v_after);
   if v_later is not null then
-    perform tinydev_lib.fault(422, 'after_cycle', case when v_later = check_after.view then format('%s cannot come after itself', v_later)
+    perform tinydev_lib.fault(422, 'dependency_cycle', case when v_later = check_after.view then format('%s cannot come after itself', v_later)
         else format('%s would come after itself, since %s is refreshed after it', check_after.view, v_later) end,
       'tinydev.job.after says what each job runs after', jsonb_build_object('field', 'after', 'value', v_later));
   end if;
@@ -49,4 +49,4 @@ end $$;
 
 comment on function tinydev_lib.check_after(oid, text, text) is
 $$What a job of a view is to run after, each as workspace.name: of a list of names, or of * for what the view reads; none for ''. Null for null.
-Errors: TD404 relation_not_found; TD403 not_readable; TD422 after_invalid, after_cycle, name_invalid.$$;
+Errors: TD404 relation_not_found; TD403 not_readable; TD422 dependency_invalid, dependency_cycle, name_invalid.$$;

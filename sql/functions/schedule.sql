@@ -31,4 +31,4 @@ Example: select tinydev.schedule('bdays_today', '0 9 * * 1-5', time_zone => 'Eur
 Example: select tinydev.schedule('daily_prices', after => 'prices');
 Example: select tinydev.schedule('bdays_today', 'at 2026-12-05 14:30', time_zone => 'Europe/Berlin');
 Errors: TD404 view_not_found; TD403 not_owner; TD422 schedule_invalid, schedule_past, time_zone_unknown, overlap_invalid, missed_invalid, timeout_invalid, retries_invalid, too_many_repeating,
-after_invalid, after_cycle, track_changes_invalid, wave_invalid; TD404 relation_not_found and TD403 not_readable of after.$$;
+dependency_invalid, dependency_cycle, track_changes_invalid, wave_invalid; TD404 relation_not_found and TD403 not_readable of after.$$;

@@ -43,7 +43,7 @@ begin
         format('select tinydev.schedule(%L, %L) makes a job beside it, tinydev.unschedule(%s) removes this one', v_view.full_name, v_schedule, v_job.job_id));
     end if;
     if btrim(schedule_job.after) <> '' then
-      perform tinydev_lib.fault(422, 'after_invalid', 'a job that runs once, at a time, cannot run after others too', 'leave after to the view''s regular job', '{"field": "after"}');
+      perform tinydev_lib.fault(422, 'dependency_invalid', 'a job that runs once, at a time, cannot run after others too', 'leave after to the view''s regular job', '{"field": "after"}');
     end if;
     v_after := '{}';
     v_parsed := tinydev_lib.parse_schedule(v_schedule);

@@ -70,7 +70,7 @@ select array_agg(distinct format('create function %s.%I(%s) returns %s language 
 	calls := pgtest.Value[[]string](t, super, `
 select array_agg(case p.prokind when 'p' then 'call ' else 'select ' end || p.oid::regproc || '(' ||
          (select coalesce(string_agg(case format_type(a.type, null)
-             when 'text' then case when a.n = 1 and p.proname not in ('check_query', 'require_query') then '''eve.friends''' else '''select 1''' end when 'name' then '''eve''' when 'jsonb' then '''{}''' when 'boolean' then 'true' when 'oid' then '''eve.friends''::regclass::oid'
+             when 'text' then case when a.n = 1 and p.proname not in ('check_query', 'require_query') or p.proname in ('refresh_counted', 'refresh_tracked') then '''eve.friends''' else '''select 1''' end when 'name' then '''eve''' when 'jsonb' then '''{}''' when 'boolean' then 'true' when 'oid' then '''eve.friends''::regclass::oid'
              when 'timestamp with time zone' then 'now()' when 'interval' then '''1 hour''' when 'text[]' then '''{read}''' when 'integer' then '1' when 'bigint' then '1' when 'event_trigger' then '' else 'null' end
              || '::' || format_type(a.type, null), ', ' order by a.n), '')
             from unnest(p.proargtypes) with ordinality a(type, n)) || ')' order by p.oid)

@@ -235,7 +235,7 @@ func TestMakeUp(t *testing.T) {
 		jobOf(t, ann, fmt.Sprint("v", i), "select 1 as a", "'0 0 * * *'")
 	}
 	jobOf(t, bob, "v", "select 1 as a", "'0 0 * * *'")
-	ask := "update tinydev_impl.job_state set extra_at = now() - interval '1 minute' * case owner when 'bob' then 1 else 2 end, extra_cause = 'missed', extra_count = 1"
+	ask := "update tinydev_impl.job_state set extra_at = now() - interval '1 minute' * case owner when 'bob' then 1 else 2 end, extra_cause = 'missed', extra_count = 1, claimed_until = null"
 	claimed := func() string {
 		t.Helper()
 		return pgtest.Value[string](t, super, "select coalesce(string_agg(owner, ' ' order by owner), '') from tinydev_impl.claim_runs(2)")

@@ -251,7 +251,7 @@ func TestEventsDoNotTellWithWhom(t *testing.T) {
 			t.Errorf("%s is streamed %q, want %q", name, got, want)
 		}
 	}
-	if got := pgtest.Value[[]string](t, db.Superuser(), `select array_agg(tinydev_impl.visible_data('root', 'Ann', '{"to":"bob"}') ->> 'to')`); !slices.Equal(got, []string{"bob"}) {
+	if got := pgtest.Value[[]string](t, db.Superuser(), `select array_agg(tinydev_impl.visible_data('root', 'Ann', 0, '{"to":"bob"}') ->> 'to')`); !slices.Equal(got, []string{"bob"}) {
 		t.Errorf("an administrator is told %q", got)
 	}
 }

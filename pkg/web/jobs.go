@@ -269,8 +269,13 @@ func (p *schedulePage) options() (control.JobOptions, error) {
 	return o, nil
 }
 
-// choose sets the form to a schedule that is there already.
-func (p *schedulePage) choose(schedule string) {
+// choose sets the form to a schedule that is there already; nil and "" are none.
+func (p *schedulePage) choose(given *string) {
+	if given == nil || *given == "" {
+		p.Preset = afterPreset
+		return
+	}
+	schedule := *given
 	p.Preset, p.Custom = customPreset, schedule
 	for _, each := range presets {
 		if each.Schedule == "" {
@@ -304,9 +309,7 @@ func newSchedule(v *visit) error {
 			return err
 		}
 		if p.Job != nil {
-			if p.Preset = afterPreset; p.Job.Schedule != nil {
-				p.choose(*p.Job.Schedule)
-			}
+			p.choose(p.Job.Schedule)
 			p.Zone, p.After = p.Job.TimeZone, strings.Join(p.Job.After, ", ")
 			p.Overlap, p.Missed, p.Track = p.Job.Overlap, p.Job.Missed, p.Job.TrackChanges
 			p.Wave = p.Job.Wave

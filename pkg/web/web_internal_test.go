@@ -69,13 +69,13 @@ func TestSpans(t *testing.T) {
 func TestPresets(t *testing.T) {
 	t.Parallel()
 	for _, p := range presets {
-		form := schedulePage{Preset: p.Key, At: "07:05", Custom: "3 4 5 6 *"}
+		form := schedulePage{Preset: p.Key, At: "07:05", Custom: "3 4 5 6 *", After: "prices"}
 		made, err := form.schedule()
 		if err != nil {
 			t.Fatal(err)
 		}
 		var back schedulePage
-		back.choose(made)
+		back.choose(&made)
 		if back.Preset != p.Key {
 			t.Errorf("%s gives %q, which is shown as %s", p.Key, made, back.Preset)
 		}

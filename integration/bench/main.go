@@ -1,4 +1,4 @@
-// Command bench measures uploads, events, refreshes and what they tell of changes, users' sessions and deliveries beside the bare way of doing the same, in turns and in one run.
+// Command bench measures uploads, events, refreshes and what they tell of changes, schedules, users' sessions and deliveries beside the bare way of doing the same, in turns and in one run.
 //
 // It makes a private PostgreSQL with durable settings in a temporary folder, starts the built server on it, and prints for each
 // part whether the target is met. The exit code is 0 when all parts ran; with --check it is 1 when a target is missed.
@@ -39,6 +39,8 @@ type options struct {
 	changesRows   []int
 	changesRuns   int
 
+	dueViews        int
+	idleSchedules   int
 	sessionRequests int
 	webhooks        int
 	webhookTurns    int
@@ -58,6 +60,7 @@ var parts = []part{
 	{"fanout", measureFanout},
 	{"refresh", measureRefresh},
 	{"changes", measureChanges},
+	{"schedules", measureSchedules},
 	{"sessions", measureSessions},
 	{"deliveries", measureDeliveries},
 	{"log", measureLog},
@@ -105,7 +108,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.binary, "binary", "bin/tinydev", "the built server (make build)")
 	flags.StringVar(&o.dir, "dir", "", "folder for the cluster and the file; default a temporary one. What is made in it is removed")
-	flags.StringVar(&o.only, "only", "", "parts to run, separated by commas: upload, latency, fanout, refresh, changes, sessions, deliveries, log; default all")
+	flags.StringVar(&o.only, "only", "", "parts to run, separated by commas: upload, latency, fanout, refresh, changes, schedules, sessions, deliveries, log; default all")
 	flags.BoolVar(&o.quick, "quick", false, "a minute in all instead of several: smaller sizes, fewer rounds")
 	flags.BoolVar(&o.check, "check", false, "exit with 1 when a target is missed")
 	flags.StringVar(&o.profile, "perf", "", "record the server by perf during fanout and upload; the files begin with this path")
@@ -124,6 +127,8 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 		return err
 	})
 	flags.IntVar(&o.changesRuns, "changes-runs", 9, "refreshes of each way to track changes and size")
+	flags.IntVar(&o.dueViews, "due-views", 2000, "views that are due in one minute")
+	flags.IntVar(&o.idleSchedules, "idle-schedules", 10000, "schedules of which none is due")
 	flags.IntVar(&o.sessionRequests, "session-requests", 2000, "requests each way in a warm session")
 	flags.IntVar(&o.webhooks, "webhooks", 20000, "webhooks of one turn")
 	flags.IntVar(&o.webhookTurns, "webhook-turns", 4, "turns each way")
@@ -139,7 +144,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 		given := map[string]bool{}
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		for name, value := range map[string]string{"upload-bytes": "100000000", "upload-rounds": "3", "latency-events": "200",
-			"fanout-seconds": "4", "refresh-runs": "15", "changes-rows": "1000,100000", "changes-runs": "5", "session-requests": "600",
+			"fanout-seconds": "4", "refresh-runs": "15", "changes-rows": "1000,100000", "changes-runs": "5", "due-views": "300", "idle-schedules": "2000", "session-requests": "600",
 			"webhooks": "10000", "webhook-turns": "2", "delivery-events": "60", "log-events": "1000000"} {
 			if given[name] {
 				continue
@@ -157,7 +162,7 @@ func parseFlags(args []string) (o options, chosen []part, err error) {
 	}
 	for name, value := range map[string]int64{"upload-bytes": o.uploadBytes, "upload-rounds": int64(o.uploadRounds), "latency-events": int64(o.latencyEvents),
 		"subscribers": int64(slices.Min(o.subscribers)), "fanout-turns": int64(o.fanoutTurns), "fanout-seconds": int64(o.fanoutSeconds / max(1, o.fanoutTurns)),
-		"refresh-runs": int64(o.refreshRuns), "changes-rows": int64(slices.Min(o.changesRows)), "changes-runs": int64(o.changesRuns), "session-requests": int64(o.sessionRequests),
+		"refresh-runs": int64(o.refreshRuns), "changes-rows": int64(slices.Min(o.changesRows)), "changes-runs": int64(o.changesRuns), "due-views": int64(o.dueViews), "idle-schedules": int64(o.idleSchedules), "session-requests": int64(o.sessionRequests),
 		"webhooks": int64(o.webhooks), "webhook-turns": int64(o.webhookTurns), "delivery-events": int64(o.deliveryEvents), "log-events": int64(o.logEvents)} {
 		if value < 1 {
 			return o, nil, fmt.Errorf("--%s is too small", name)

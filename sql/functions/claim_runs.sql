@@ -8,7 +8,7 @@ declare
   v_state   tinydev_impl.job_state;
   v_ready   record;
   v_left    integer := p_max;
-  v_busy    integer;
+  v_full    name[] := '{}';  -- users who have as many under way as they may
 begin
   for v_state in
     select s.* from tinydev_impl.job_state s
@@ -17,13 +17,17 @@ begin
      order by row_number() over (partition by s.owner order by coalesce(s.extra_at, '-infinity'), s.job_id), s.job_id
   loop
     exit when v_left <= 0;
+    continue when v_state.owner = any (v_full);
+    if c_at_once <= (select count(*) from tinydev_impl.run r where r.status = 'running' and r.cause in ('upstream', 'retry', 'missed') and r.owner = v_state.owner)
+                  + (select count(*) from tinydev_impl.job_state s where s.owner = v_state.owner and s.claimed_until > clock_timestamp()) then
+      v_full := v_full || v_state.owner;
+      continue;
+    end if;
     -- Its owner may hold it in an open transaction.
     select * into v_state from tinydev_impl.job_state s where s.job_id = v_state.job_id and s.active for no key update skip locked;
     continue when not found or not exists (select from cron.job j where j.jobid = v_state.job_id and j.active and tinydev_lib.job_subject(j.username, j.command) is not null)
       or not tinydev_impl.is_user(v_state.owner);
-    v_busy := (select count(*) from tinydev_impl.run r where r.status = 'running' and r.cause in ('upstream', 'retry', 'missed') and r.owner = v_state.owner)
-            + (select count(*) from tinydev_impl.job_state s where s.owner = v_state.owner and s.claimed_until > clock_timestamp());
-    continue when v_busy >= c_at_once or v_state.claimed_until > clock_timestamp();
+    continue when v_state.claimed_until > clock_timestamp();
     if v_state.extra_at <= clock_timestamp() then
       cause := v_state.extra_cause;
     else

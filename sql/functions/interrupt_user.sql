@@ -11,4 +11,4 @@ end $$;
 alter function tinydev_lib.interrupt_user(text) owner to tinydev_roles;
 
 comment on function tinydev_lib.interrupt_user(text) is
-$$Ends the sessions of a user, for administrators whom one of its open transactions keeps from taking something away. Answers how many.$$;
+$$Ends the sessions of a user in this database, for administrators whom one of its open transactions keeps from taking something away. Answers how many.$$;

@@ -22,9 +22,14 @@ begin
      order by s.job_id limit 1
        for no key update skip locked;
     if not found then
+      -- Those that nothing keeps waiting are locked: by who computes when jobs are due, or by their owner.
       return row(null, null, null, exists (
-        select from tinydev_impl.job_state s join tinydev_impl.run r on r.wave = s.wave_id and r.status = 'running'
-         where s.owner = session_user and s.in_wave and s.schedule = next_in_wave.schedule and s.time_zone = next_in_wave.time_zone and s.active and s.wave_due_at is not null and not s.wave_taken))::tinydev_lib.wave_member;
+        select from tinydev_impl.job_state s
+         where s.owner = session_user and s.in_wave and s.schedule = next_in_wave.schedule and s.time_zone = next_in_wave.time_zone and s.active and s.wave_due_at is not null and not s.wave_taken
+           and exists (select from cron.job j where j.jobid = s.job_id and j.active)
+           and (exists (select from tinydev_impl.run r where r.wave = s.wave_id and r.status = 'running')
+                or not exists (select from unnest(s.wave_after) a(view) join tinydev_impl.job_state u on u.owner = s.owner and u.view = a.view
+                                where u.wave_id = s.wave_id and (u.wave_due_at is not null or u.last_status = 'running')))))::tinydev_lib.wave_member;
     end if;
     select min(u.view) into v_failed from unnest(v_state.wave_after) a(view) join tinydev_impl.job_state u on u.owner = v_state.owner and u.view = a.view
      where u.wave_id = v_state.wave_id and (u.last_status = 'failed' or u.wave_skipped);
@@ -40,4 +45,5 @@ end $$;
 
 comment on function tinydev_lib.next_in_wave(text, text) is
 $$A job of yours that is planned in a wave and whose turn it is: no other session has it, and those of the wave that it reads are done. Its row is locked until the run begins
-(start_run). One of which something failed is skipped here. view is null when there is none; waits tells that some wait for what others run.$$;
+(start_run). One of which something failed is skipped here. view is null when there is none; waits tells that there are some that wait for what another session
+runs or holds.$$;

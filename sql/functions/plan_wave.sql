@@ -1,6 +1,7 @@
 create or replace function tinydev_lib.plan_wave(schedule text, time_zone text) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '30s'
 as $$
 #variable_conflict use_column
 declare
@@ -29,7 +30,8 @@ begin
       from tinydev_impl.job_state s
      where s.owner = session_user and s.in_wave and s.schedule = plan_wave.schedule and s.time_zone = plan_wave.time_zone and s.active and s.handled_to < v_due_at
        and exists (select from cron.job j where j.jobid = s.job_id and j.active)
-       for no key update skip locked
+     order by s.job_id
+       for no key update  -- who works out when jobs are due holds them for 3 s at most, and else only their owner does
   ), edge as materialized (
     select e.* from tinydev_lib.read_edges((select array_agg(m.id) from member m where m.id is not null), stop_at_stored => true) e
   ), reached as (

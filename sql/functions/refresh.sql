@@ -9,6 +9,7 @@ as $$
 declare
   v_is_wave    boolean := view is null and schedule is not null;  -- tinydev.refresh_wave
   v_member     tinydev_lib.wave_member := row(view, timeout_seconds, track_changes, false)::tinydev_lib.wave_member;
+  v_waited     integer := 0;  -- times 20 ms that no member of the wave could be had
   v_view       tinydev_lib.refreshable;
   v_run        record;
   v_name       text;
@@ -52,12 +53,14 @@ begin
   loop
     if v_is_wave then
       v_member := tinydev_lib.next_in_wave(schedule, time_zone);
-      exit when v_member.view is null and not v_member.waits;
+      exit when v_member.view is null and (not v_member.waits or v_waited operator(pg_catalog.>=) 3000);
       if v_member.view is null then
         commit;
         perform pg_catalog.pg_sleep(0.02);
+        v_waited := v_waited operator(pg_catalog.+) 1;
         continue;
       end if;
+      v_waited := 0;
     end if;
     v_start := pg_catalog.clock_timestamp();
     v_view := null;

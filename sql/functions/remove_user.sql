@@ -82,7 +82,7 @@ begin
     for v_turn in 1..5 loop
       -- Its sessions end first, since they may hold locks, and even if what follows is refused. One may begin anew meanwhile.
       if not remove_user.dry_run then
-        perform tinydev_impl.end_sessions(remove_user.name);
+        perform tinydev_impl.end_sessions(remove_user.name, p_everywhere => true);
       end if;
       begin
         perform set_config('lock_timeout', '2s', true);
@@ -114,7 +114,7 @@ begin
       case when v_reassign then format('let %I create there, or drop what lies there', remove_user.to_user) else 'ask a superuser' end, '{"dependents": []}');
   when sqlstate 'TD000' then
     v_sql := array[
-        format('delete from cron.job where username = %L', remove_user.name), format('select tinydev_impl.end_sessions(%L)', remove_user.name),
+        format('delete from cron.job where username = %L', remove_user.name), format('select tinydev_impl.end_sessions(%L, p_everywhere => true)', remove_user.name),
         format('delete from tinydev_impl.token where role_name = %L', remove_user.name),
         format('delete from tinydev_impl.trust where %L in (role_name, owner_name)', remove_user.name),
         format('delete from tinydev_impl.identity where role_name = %L', remove_user.name),

@@ -6,6 +6,8 @@ declare
   v_grace   interval := case when tinydev_impl.cron_busy() then '1 hour' else '2 minutes' end;  -- pg_cron makes up for minutes that it missed while it was busy
   v_began   timestamptz := clock_timestamp();
   v_state   tinydev_impl.job_state;
+  v_wave_id bigint;
+  v_is_alive boolean;  -- whether that wave is under way
   v_like    tinydev_impl.job_state;  -- the one before: many jobs have one schedule
   v_view    text;
   v_active  boolean;
@@ -34,8 +36,12 @@ begin
         continue;
       end if;
       v_seconds := tinydev_impl.turn_seconds(v_state.schedule);
+      if v_state.wave_due_at is not null and v_state.wave_id is distinct from v_wave_id then
+        v_wave_id := v_state.wave_id;
+        v_is_alive := exists (select from tinydev_impl.run r where r.wave = v_wave_id and (r.status = 'running' or r.ended_at > v_began - interval '1 minute'));
+      end if;
       if v_state.next_due_at is not null
-         and not (v_state.wave_due_at is not null and exists (select from tinydev_impl.run r where r.wave = v_state.wave_id and r.status = 'running'))
+         and not (v_state.wave_due_at is not null and v_is_alive)
          and not (v_state.last_status = 'running' and exists (select from tinydev_impl.run r where r.run_id = v_state.last_run_id and r.status = 'running')) then
         if v_seconds is not null then
           -- Each of its turns would have been one, of which nobody wants to hear.

@@ -1,4 +1,5 @@
 -- They take more arguments now.
+drop function if exists tinydev_impl.end_sessions(name, boolean);
 drop procedure if exists tinydev.refresh(text, text, integer, text, text, text, text, integer, integer, text, text);
 drop function if exists tinydev.schedule(text, text, text, text, text, text, integer, integer, text, boolean);
 drop function if exists tinydev.alter_job(bigint, text, text, boolean, text, text, text, integer, integer, text, boolean);

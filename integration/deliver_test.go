@@ -352,7 +352,7 @@ func TestTwoServersDeliver(t *testing.T) {
 		}
 		t.Logf("%d events to %d targets; %d came twice; the stop took %v, and no event was later than %v around it", len(numbers), deliverTargets, twice,
 			took.Round(10*time.Millisecond), slowest.Round(10*time.Millisecond))
-		if slowest > 4*time.Second {
+		if slowest > 10*time.Second { // its leases would expire after 15
 			t.Errorf("a server that stops in order hands over in %v", slowest)
 		}
 		// Of each subscription of the killed server no more than what was under way.

@@ -205,7 +205,7 @@ func sentence(text string) string {
 		first = strings.ToUpper(first)
 	}
 	text = first + rest
-	if !strings.ContainsRune(".!?)", rune(text[len(text)-1])) {
+	if !strings.ContainsRune(".!?);", rune(text[len(text)-1])) {
 		text += "."
 	}
 	return text

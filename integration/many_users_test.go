@@ -57,7 +57,7 @@ func get(ctx context.Context, url, token string) (*http.Response, []byte, error)
 
 // TestManyUsers has many users' views refreshed by pg_cron while a crowd of them calls the API: every view is refreshed by its
 // owner, every call is answered, and the connections stay under the cap. One kind after the other, and only the first with the whole crowd:
-// it keeps all processors busy for minutes.
+// it keeps all processors busy for minutes, so that a run may come so late that it counts as missed, and is made up for.
 func TestManyUsers(t *testing.T) {
 	t.Parallel()
 	for i, kind := range kinds(t) {
@@ -69,6 +69,7 @@ func TestManyUsers(t *testing.T) {
 			super := superuser(t, s)
 			t.Cleanup(func() {
 				if t.Failed() {
+					super := superuser(t, s)
 					t.Logf("runs: %s\nevents: %s", told(super, "select status || ' ' || coalesce(return_message, '') as key from cron.job_run_details"),
 						told(super, "select type || ' ' || coalesce(data ->> 'code', '') as key from tinydev.event"))
 				}
@@ -95,7 +96,7 @@ func TestManyUsers(t *testing.T) {
 			asEach(t, s, manyUsers, fmt.Sprintf(`select count(tinydev.schedule('view_' || v, to_char(now() + interval '75 seconds', 'FMMI') || ' * * * *')) from generate_series(1, %d) v`, manyViews))
 			step("jobs are made")
 			refreshed := func() (n int) {
-				err := super.QueryRow(ctx, `select count(distinct subject)::int from tinydev.event where type = 'view.refreshed' and data ->> 'cause' = 'schedule' and actor = workspace`).Scan(&n)
+				err := super.QueryRow(ctx, `select count(distinct subject)::int from tinydev.event where type = 'view.refreshed' and data ->> 'cause' in ('schedule', 'missed') and actor = workspace`).Scan(&n)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -113,7 +114,7 @@ func TestManyUsers(t *testing.T) {
 				t.Errorf("the server had up to %d connections for its users, the cap is %d", most, sessionCap)
 			}
 			var failed, foreign int
-			err := super.QueryRow(ctx, `select (select count(*) from tinydev.event where type in ('view.failed', 'view.missed'))::int,
+			err := super.QueryRow(ctx, `select (select count(*) from tinydev.event where type = 'view.failed')::int,
 				(select count(*) from tinydev.event where type = 'view.refreshed' and actor <> workspace)::int`).Scan(&failed, &foreign)
 			if err != nil || failed+foreign > 0 {
 				t.Errorf("%d refreshes failed, %d were another's: %v", failed, foreign, err)

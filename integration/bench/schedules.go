@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -97,7 +98,7 @@ func (s *stage) dueAtOnce(ctx context.Context, make string, count int) (d due, e
 	query := `select count(*)::int, coalesce(extract(epoch from max(ended) - $1) * 1000, 0)::float8, coalesce(array_agg(extract(epoch from began - $1) * 1000), '{}')::float8[]
 		from (select start_time as began, end_time as ended from cron.job_run_details where username = $2 and command like 'refresh mat%' and end_time is not null and start_time >= $1
 			union all select started_at, ended_at from tinydev_impl.run where owner = $2 and status = 'succeeded' and started_at >= $1) r`
-	for deadline := minute.Add(10 * time.Minute); ; {
+	for deadline := minute.Add(5 * time.Minute); ; {
 		var n int
 		if err := conn.QueryRow(ctx, query, minute, user).Scan(&n, &d.all, &d.begun); err != nil {
 			return d, err
@@ -106,7 +107,9 @@ func (s *stage) dueAtOnce(ctx context.Context, make string, count int) (d due, e
 			return d, nil
 		}
 		if time.Now().After(deadline) {
-			return d, fmt.Errorf("%d of %d ran within ten minutes", n, count)
+			var said string
+			err := conn.QueryRow(ctx, "select coalesce(string_agg(n || ' × ' || said, ', '), 'nothing') from (select count(*) as n, concat_ws(' ', status, return_message) as said from cron.job_run_details where username = $1 group by 2) s", user).Scan(&said)
+			return d, errors.Join(fmt.Errorf("%d of %d ran within five minutes; pg_cron says: %s", n, count, said), err)
 		}
 		select {
 		case <-ctx.Done():

@@ -139,14 +139,14 @@ func (u *User) DescribeJob(ctx context.Context, jobID int64) (Job, error) {
 
 // JobOf gives the regular job of a view, by its full name. Errors: not_found job_not_found.
 func (u *User) JobOf(ctx context.Context, view string) (Job, error) {
-	return decode[Job](ctx, u, "select tinydev.describe_job((select j.job_id from tinydev.job j where j.view = $1 and not tinydev_lib.is_once(j.command) order by j.job_id limit 1))", view)
+	return decode[Job](ctx, u, "select tinydev.describe_job((select j.job_id from tinydev.job j where j.job_id = any (tinydev_lib.jobs_of($1)) and j.view = $1 and not tinydev_lib.is_once(j.command) order by j.job_id limit 1))", view)
 }
 
 // OnceJobs lists the jobs that refresh a view once, at a time, beside its regular one, by the view's full name.
 func (u *User) OnceJobs(ctx context.Context, view string) ([]Job, error) {
 	return decode[[]Job](ctx, u, `
 select coalesce(pg_catalog.jsonb_agg(tinydev.describe_job(j.job_id) order by tinydev_lib.once_at(j.schedule, j.time_zone), j.job_id), '[]')
-  from tinydev.job j where j.view = $1 and tinydev_lib.is_once(j.command)`, view)
+  from tinydev.job j where j.job_id = any (tinydev_lib.jobs_of($1)) and j.view = $1 and tinydev_lib.is_once(j.command)`, view)
 }
 
 // Jobs lists the jobs that the user may see, by job_id from the one after after; limit is 1..1000.

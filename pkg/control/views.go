@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/tinydevcrm/tinydevcrm/pkg/postgres"
 )
 
 // CreateView makes a materialized view and fills it. Errors: conflict name_taken; invalid query_invalid with fields line, column and
@@ -26,6 +28,19 @@ func (u *User) DescribeView(ctx context.Context, name string) (Relation, error) 
 // DropView drops a materialized view and its job. Errors: not_found view_not_found; forbidden not_owner; conflict in_use.
 func (u *User) DropView(ctx context.Context, name string, dryRun bool) (Change[Dropped], error) {
 	return change[Dropped](ctx, u, "", "select tinydev.drop_view($1, $2)", name, dryRun)
+}
+
+// MissingIndex gives the SQL that makes the unique index without which readers wait for each refresh of a view, by its full name; "" where
+// there is one.
+func (u *User) MissingIndex(ctx context.Context, view string) (string, error) {
+	session, err := u.sessions.Acquire(ctx, u.Role)
+	if err != nil {
+		return "", err
+	}
+	defer session.Release()
+	var statement string
+	err = session.QueryRow(ctx, "select coalesce(m.statement, '') from tinydev_lib.find_relation($1, 'any') f, tinydev_lib.missing_index(f.relation_id) m", view).Scan(&statement)
+	return statement, postgres.Fault(err, "")
 }
 
 // Refreshed tells of one refresh.

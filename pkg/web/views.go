@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -44,7 +43,9 @@ func (v *visit) showView(status int, name string, failed error) error {
 		p.Rows, p.Problem = v.firstRows(view)
 	}
 	if !view.Concurrently {
-		p.IndexSQL = uniqueIndex(view, p.Rows)
+		if p.IndexSQL, err = v.user.MissingIndex(v.ctx(), view.Name); err != nil {
+			return err
+		}
 	}
 	if failed != nil {
 		p.Problem = v.explain(failed, "")
@@ -81,32 +82,6 @@ func (v *visit) jobOf(view string) (*control.Job, error) {
 		return nil, nil
 	}
 	return &job, err
-}
-
-// uniqueIndex writes the index that a refresh without blocking needs, on the first column whose values on the page differ, else on
-// all columns.
-func uniqueIndex(view control.Relation, rows grid) string {
-	var all []string
-	for i, c := range rows.Columns {
-		all = append(all, quote(c.Name))
-		seen := map[string]bool{}
-		for _, row := range rows.Rows {
-			if row[i] == nil || seen[*row[i]] {
-				seen = nil
-				break
-			}
-			seen[*row[i]] = true
-		}
-		if len(seen) > 0 {
-			return fmt.Sprintf("create unique index on %s (%s);", view.Name, quote(c.Name))
-		}
-	}
-	if len(all) == 0 {
-		for _, c := range view.Columns {
-			all = append(all, quote(c.Name))
-		}
-	}
-	return fmt.Sprintf("create unique index on %s (%s);", view.Name, strings.Join(all, ", "))
 }
 
 // queryPage is the form in which a query is tried and becomes a view.

@@ -27,7 +27,8 @@ declare
   v_job_id    bigint;
 begin
   select p.workspace, p.relation into v_workspace, v_relation from tinydev_lib.parse_name(unschedule.view) p;
-  select j.job_id into v_job_id from tinydev.job j where j.view = format('%I.%I', v_workspace, v_relation) and not tinydev_lib.is_once(j.command) order by j.job_id limit 1;
+  select j.job_id into v_job_id from tinydev.job j
+   where j.job_id = any (tinydev_lib.jobs_of(format('%I.%I', v_workspace, v_relation))) and j.view = format('%I.%I', v_workspace, v_relation) and not tinydev_lib.is_once(j.command) order by j.job_id limit 1;
   if not found then
     perform tinydev_lib.fault(404, 'job_not_found', format('%I.%I has no job', v_workspace, v_relation), 'select * from tinydev.job lists those you may see');
   end if;

@@ -64,7 +64,7 @@ create table tinydev_impl.job_state (
   extra_cause     text        check (extra_cause in ('retry', 'missed')),
   extra_count     integer     not null default 0
 ) with (fillfactor = 70);
-create index job_state_view on tinydev_impl.job_state (owner, view);
+create index job_state_view on tinydev_impl.job_state (view, owner);
 create index job_state_due on tinydev_impl.job_state (next_due_at) where active;
 create index job_state_unknown on tinydev_impl.job_state (job_id) where active and next_due_at is null;
 create index job_state_extra on tinydev_impl.job_state (extra_at) where extra_at is not null;
